@@ -17,7 +17,9 @@ import { explain } from './figures/explain.ts';
 import { firstSecret } from './figures/first-secret.ts';
 import { heldNames } from './figures/held-names.ts';
 import { hostile } from './figures/hostile.ts';
+import { hostileAdmin } from './figures/hostile-admin.ts';
 import { hostileContainers } from './figures/hostile-containers.ts';
+import { jwtTokens } from './figures/jwt-tokens.ts';
 import { leafSvids } from './figures/leaf-svids.ts';
 import { ledger } from './figures/ledger.ts';
 import { match } from './figures/match.ts';
@@ -36,6 +38,7 @@ const BENCHES: Readonly<Record<string, (cleanup: Cleanup) => Promise<Figure[]>>>
   'entry-to-envoy': entryToEnvoy,
   'leaf-svids': leafSvids,
   'audit-issuance': auditIssuance,
+  'jwt-tokens': jwtTokens,
   'entries-at-once': entriesAtOnce,
   'apply-entries': applyEntries,
   'many-entries': manyEntries,
@@ -60,6 +63,7 @@ const BENCHES: Readonly<Record<string, (cleanup: Cleanup) => Promise<Figure[]>>>
   memory,
   storm,
   hostile,
+  'hostile-admin': hostileAdmin,
   'hostile-containers': hostileContainers,
 };
 

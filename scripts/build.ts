@@ -11,6 +11,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { type BuildOptions, build, type Plugin } from 'esbuild';
+import { clientTypes } from './client-types.ts';
 import { writeEntriesSchema } from './entries-schema.ts';
 import { launcherWith } from './launcher-with.ts';
 
@@ -108,6 +109,7 @@ for (const [name, source] of Object.entries(BUNDLES)) {
   checkNames(outputFiles[0]!.text);
   built.push({ file, text: outputFiles[0]!.contents });
 }
+built.push(...(await clientPackage()));
 for (const { file, text } of built) if (!existsSync(file) || !readFileSync(file).equals(text)) put(file, text);
 if (!existsSync(made) || readFileSync(made, 'utf8') !== fingerprint()) {
   try {
@@ -119,6 +121,31 @@ if (!existsSync(made) || readFileSync(made, 'utf8') !== fingerprint()) {
   } catch (thrown) {
     console.warn(`build: starts take longer than they need to, since bundles could not be tried out: ${thrown}`);
   }
+}
+
+/** What package.json exports: the client of the admin API as an ES module and as CommonJS, with its types. */
+async function clientPackage(): Promise<typeof built> {
+  const types = Buffer.from(clientTypes(root));
+  const bundle = async (name: string, format: 'esm' | 'cjs') => {
+    const file = path.join(dist, name);
+    const { outputFiles } = await build({
+      bundle: true,
+      platform: 'node',
+      target: 'node20',
+      format,
+      entryPoints: [path.join(root, 'src/client/package.ts')],
+      outfile: file,
+      write: false,
+      logLevel: 'warning',
+    });
+    return { file, text: outputFiles[0]!.contents };
+  };
+  return [
+    await bundle('client.mjs', 'esm'),
+    await bundle('client.cjs', 'cjs'),
+    { file: path.join(dist, 'client.d.mts'), text: types },
+    { file: path.join(dist, 'client.d.cts'), text: types },
+  ];
 }
 
 /**

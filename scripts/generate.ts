@@ -54,3 +54,7 @@ if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== wanted) {
   writeDescriptors();
   writeFileSync(stamp, wanted);
 }
+
+// Imported late: the routes import what buf has just generated.
+const { generateClient } = await import('./generate-client.ts');
+await generateClient();

@@ -7,7 +7,7 @@ import { globSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 
 /** The catalog of attestors, which loads an attestor only to run it. */
-const CATALOG = ['attest/catalog.ts', 'attest/selector-kinds.ts', 'types:attest'];
+const CATALOG = ['attest/catalog.ts', 'attest/selector-kinds.ts', 'attest/placeholders.ts', 'types:attest'];
 
 /**
  * What a room may import, besides itself and LEAVES. A file stands for the names that it exports, although they are imported
@@ -21,6 +21,8 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   registry: [...CATALOG],
   'entries-file': ['registry'],
   ca: [],
+  jwt: ['types:ca', 'types:registry'],
+  oidc: ['types:ca'],
   attest: [],
   wire: ['types:attest', 'gen/google/rpc/status.ts'],
   identity: ['registry', 'ca', ...CATALOG],
@@ -33,10 +35,10 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'gen/google/rpc/error_details.ts',
   ],
   sds: ['delivery', 'identity', 'types:registry', 'types:ca', 'types:attest', 'wire/types.ts', 'gen'],
-  'workload-api': ['delivery', 'identity', 'types:registry', 'types:ca', 'types:attest', 'wire/types.ts', 'gen'],
+  'workload-api': ['delivery', 'identity', 'jwt', 'types:registry', 'types:ca', 'types:attest', 'wire/types.ts', 'gen'],
   standard: ['wire/types.ts', 'gen'],
   admin: ['registry', 'entries-file', 'ca', 'identity', 'types:delivery', ...CATALOG],
-  client: [],
+  client: ['gen'],
   backup: [],
   metrics: ['types:registry', 'types:ca', 'types:attest', 'types:identity', 'types:delivery'],
   envoy: [],
@@ -74,6 +76,8 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'backup',
     'entries-file',
     'ca',
+    'jwt',
+    'oidc',
     'attest',
     'wire',
     'identity',

@@ -1,12 +1,14 @@
 /**
  * Access control of the admin API. The Unix socket accepts its owner's uid and root, as the kernel reports them, but no
  * process in a container, where any user may be root. TCP requires a known Host header, against DNS rebinding, and a bearer
- * token, because a connection over loopback does not identify its user.
+ * token, because a connection over loopback does not identify its user. Each token has a role, and each route needs one.
  */
 
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { isIPv4 } from 'node:net';
-import { SidekeyError } from '../base/index.ts';
+import { includesRole, type Role, SidekeyError } from '../base/index.ts';
+import { FILE_TOKEN_NAME, isExpiredToken, type Tokens } from '../registry/index.ts';
+import type { Needs } from './roles.ts';
 
 /** How a request came in. */
 export type AdminCaller =
@@ -23,59 +25,100 @@ export type AdminCaller =
       readonly address: string;
     };
 
+/** The sender of an accepted request: a user of the Unix socket, who may do everything, or the owner of a token. */
+export type Requester =
+  | { readonly kind: 'unix'; readonly uid: number }
+  | {
+      readonly kind: 'token';
+      readonly name: string;
+      readonly role: Role;
+      /** Milliseconds since the epoch; 0: never. */
+      readonly expiresAt: number;
+    };
+
 export interface AccessRules {
   /** The uid that owns the Unix socket; root may always. */
   readonly ownerUid: number;
-  /** The token that TCP callers need; undefined: TCP callers are refused. */
+  /** The token of the file, which has the role admin; undefined: there is none. */
   readonly token: string | undefined;
+  /** All other tokens. */
+  readonly tokens: Pick<Tokens, 'find'>;
   /** Host names in addition to the loopback names, without ports. */
   readonly hosts: readonly string[];
+  /** Milliseconds since the epoch. */
+  readonly now: number;
 }
 
 /** The parts of a request that access control checks. */
 export interface AccessRequest {
   readonly host: string | undefined;
   readonly authorization: string | undefined;
-  /** Whether the path needs no token. */
-  readonly open: boolean;
+  /** The least role that the request needs; `open`: it needs no token. */
+  readonly needs: Needs;
 }
 
-/** The reason for refusing this caller; undefined if it is accepted. */
-export function accessRefusal(
-  caller: AdminCaller,
-  request: AccessRequest,
-  rules: AccessRules,
-): SidekeyError | undefined {
+/**
+ * The sender of the request; undefined for a request on TCP that needs no token. {@link checkRole} must follow.
+ * @throws ERR_FORBIDDEN, ERR_FORBIDDEN_HOST, ERR_UNAUTHORIZED
+ */
+export function identify(caller: AdminCaller, request: AccessRequest, rules: AccessRules): Requester | undefined {
   if (caller.via === 'unix') {
     if (caller.contained !== undefined) {
-      return new SidekeyError(
+      throw new SidekeyError(
         'ERR_FORBIDDEN',
         `this process is in a container (${caller.contained}), and root there is not root of this host: run the command on the host or in the server's own container, or start sidekey serve with --allow-contained`,
       );
     }
-    if (caller.uid === 0 || caller.uid === rules.ownerUid) return undefined;
-    return new SidekeyError('ERR_FORBIDDEN', `uid ${caller.uid} is neither the owner of this socket nor root`);
+    if (caller.uid === 0 || caller.uid === rules.ownerUid) return { kind: 'unix', uid: caller.uid };
+    throw new SidekeyError('ERR_FORBIDDEN', `uid ${caller.uid} is neither the owner of this socket nor root`);
   }
   if (!isKnownHost(request.host, rules.hosts)) {
-    return new SidekeyError(
+    throw new SidekeyError(
       'ERR_FORBIDDEN_HOST',
       `the Host ${JSON.stringify(request.host ?? '')} is neither a loopback name nor an --admin-host`,
     );
   }
-  if (request.open || isToken(request.authorization, rules.token)) return undefined;
-  return new SidekeyError('ERR_UNAUTHORIZED', whyNoToken(request.authorization));
+  return request.needs === 'open' ? undefined : ownerOfToken(request.authorization, rules);
+}
+
+/** @throws ERR_FORBIDDEN_ROLE if the requester's role does not include the needed one */
+export function checkRole(requester: Requester | undefined, needs: Needs): void {
+  if (needs === 'open' || requester?.kind !== 'token' || includesRole(requester.role, needs)) return;
+  throw new SidekeyError(
+    'ERR_FORBIDDEN_ROLE',
+    `this needs a token with the role ${needs}, and the token ${requester.name} has the role ${requester.role}`,
+    { extra: { needed_role: needs } },
+  );
 }
 
 const WHERE =
-  "the token is in the file of the server's --admin-token-file, by default admin.token in its data directory; the command line reads it with --token-file";
+  "the token is in the file of the server's --admin-token-file, by default admin.token in its data directory, or was made by sidekey token create; the command line reads it with --token-file";
 
-function whyNoToken(authorization: string | undefined): string {
+/** @throws ERR_UNAUTHORIZED */
+function ownerOfToken(
+  authorization: string | undefined,
+  { token, tokens, now }: AccessRules,
+): Extract<Requester, { kind: 'token' }> {
   const header = 'Authorization: Bearer <token>';
-  if (!authorization) return `the request has no token: send the header "${header}"; ${WHERE}`;
-  if (!BEARER.test(authorization)) {
-    return `the request's Authorization header has another form than "${header}"; ${WHERE}`;
+  if (!authorization) throw unauthorized(`the request has no token: send the header "${header}"; ${WHERE}`);
+  const given = BEARER.exec(authorization)?.[1];
+  if (given === undefined) {
+    throw unauthorized(`the request's Authorization header has another form than "${header}"; ${WHERE}`);
   }
-  return `the token is not the one of this server; ${WHERE}`;
+  if (token !== undefined && isSame(given, token)) {
+    return { kind: 'token', name: FILE_TOKEN_NAME, role: 'admin', expiresAt: 0 };
+  }
+  const found = tokens.find(given);
+  if (found === undefined) throw unauthorized(`the token is not one of this server, or was revoked; ${WHERE}`);
+  if (isExpiredToken(found, now)) {
+    const since = new Date(found.expiresAt).toISOString();
+    throw unauthorized(`the token ${found.name} has expired at ${since}: make a new one with sidekey token create`);
+  }
+  return { kind: 'token', name: found.name, role: found.role, expiresAt: found.expiresAt };
+}
+
+function unauthorized(message: string): SidekeyError {
+  return new SidekeyError('ERR_UNAUTHORIZED', message);
 }
 
 /** `localhost`, `127.0.0.0/8`, `[::1]` and the listed names, in any case, on any port. */
@@ -90,10 +133,8 @@ function isKnownHost(header: string | undefined, hosts: readonly string[]): bool
 const BEARER = /^bearer +(\S+) *$/i;
 
 /** Compares digests, so that neither time nor length reveals anything about the token. */
-function isToken(authorization: string | undefined, token: string | undefined): boolean {
-  if (token === undefined) return false;
-  const given = BEARER.exec(authorization ?? '')?.[1];
-  return given !== undefined && timingSafeEqual(sha256(given), sha256(token));
+function isSame(given: string, token: string): boolean {
+  return timingSafeEqual(sha256(given), sha256(token));
 }
 
 function sha256(text: string): Buffer {

@@ -3,11 +3,13 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { SidekeyError } from '../base/index.ts';
-import type { AdminCaller } from './access.ts';
+import { FILE_TOKEN_NAME } from '../registry/index.ts';
+import type { AdminCaller, Requester } from './access.ts';
 import type { AppOptions } from './app.ts';
 import { createDoor } from './door.ts';
 import type { EventSources } from './events.ts';
 import { endWithProblem } from './problem.ts';
+import type { AdminTls } from './tls.ts';
 
 export interface AdminOptions
   extends Omit<AppOptions, 'callerOf' | 'eventReaders' | 'admit'>,
@@ -15,6 +17,8 @@ export interface AdminOptions
   readonly ledger: AppOptions['ledger'] & EventSources['ledger'];
   /** The process that opened a connection to the Unix socket, as the kernel reports it; called once per connection. */
   readonly unixCaller: (socket: Socket) => Omit<Extract<AdminCaller, { via: 'unix' }>, 'via'>;
+  /** TLS for TCP; undefined: clear text. */
+  readonly tls?: AdminTls | undefined;
   /** Maximum of connections on each door. */
   readonly maxConnections: number;
 }
@@ -26,7 +30,7 @@ export interface Admin {
   readonly tcp: Server;
   /** Loads the application, so that the first request need not wait for it. Later calls wait for the same load. */
   load(): Promise<void>;
-  /** Ends event streams on TCP, whose token is no longer valid. Other requests present their token each time. */
+  /** Ends event streams of the token of the file, which is no longer valid. Other requests present their token each time. */
   tokenChanged(): Promise<void>;
   /** Stops listening, gives running requests a second to end, then closes the remaining connections. */
   close(): Promise<void>;
@@ -37,8 +41,8 @@ interface App {
   close(): Promise<void>;
   /** Ends readers of events, which would keep the doors open. */
   endEvents(): void;
-  /** Ends event streams on TCP. */
-  endTcpEvents(): void;
+  /** Ends the event streams of a token. */
+  endEventsOf(token: string): void;
 }
 
 /**
@@ -47,13 +51,19 @@ interface App {
  */
 export function createAdmin(options: AdminOptions): Admin {
   const callers = new WeakMap<IncomingMessage, AdminCaller>();
+  const requesters = new WeakMap<IncomingMessage, Requester>();
   let app: Promise<App> | undefined;
   const appNow = () => {
-    const admit = ({ socket }: IncomingMessage) => {
-      unix.admit(socket);
-      tcp.admit(socket);
+    const admit = (request: IncomingMessage, requester: Requester) => {
+      requesters.set(request, requester);
+      unix.admit(request.socket);
+      tcp.admit(request.socket);
     };
-    app ??= loadApp({ ...options, admit }, (request) => callers.get(request)).catch((thrown: unknown) => {
+    const who = {
+      callerOf: (request: IncomingMessage) => callers.get(request),
+      requesterOf: (request: IncomingMessage) => requesters.get(request),
+    };
+    app ??= loadApp({ ...options, admit }, who).catch((thrown: unknown) => {
       // The cause of the failure may be gone at the next request.
       app = undefined;
       throw thrown;
@@ -70,14 +80,16 @@ export function createAdmin(options: AdminOptions): Admin {
       endWithProblem(response, SidekeyError.from(thrown));
     }
   };
+  const { tls, ...ofDoors } = options;
   const unix = createDoor({
-    ...options,
+    ...ofDoors,
     name: 'its Unix socket',
     callerOf: (socket) => ({ via: 'unix', ...options.unixCaller(socket) }),
     handle,
   });
   const tcp = createDoor({
-    ...options,
+    ...ofDoors,
+    tls,
     name: 'TCP',
     callerOf: ({ remoteAddress }) => ({ via: 'tcp', address: remoteAddress ?? 'unknown' }),
     handle,
@@ -88,7 +100,7 @@ export function createAdmin(options: AdminOptions): Admin {
     load: async () => {
       await appNow();
     },
-    tokenChanged: async () => (await loaded())?.endTcpEvents(),
+    tokenChanged: async () => (await loaded())?.endEventsOf(FILE_TOKEN_NAME),
     close: async () => {
       (await loaded())?.endEvents();
       await Promise.all([unix.close(), tcp.close()]);
@@ -100,16 +112,29 @@ export function createAdmin(options: AdminOptions): Admin {
 
 async function loadApp(
   options: AdminOptions & Pick<AppOptions, 'admit'>,
-  callerOf: AppOptions['callerOf'],
+  who: {
+    readonly callerOf: AppOptions['callerOf'];
+    readonly requesterOf: (request: IncomingMessage) => Requester | undefined;
+  },
 ): Promise<App> {
   const [{ createApp }, { createEventReaders }] = await Promise.all([import('./app.ts'), import('./events.ts')]);
   const eventReaders = createEventReaders(options);
-  const app = createApp({ ...options, eventReaders, callerOf });
+  const app = createApp({ ...options, eventReaders, callerOf: who.callerOf });
   await app.ready();
+  const endEventsOf = (token: string) =>
+    eventReaders.end((request) => {
+      const requester = who.requesterOf(request);
+      return requester?.kind === 'token' && requester.name === token;
+    });
+  // A token that is made has no streams yet.
+  const stop = options.registry.tokens.onChange(endEventsOf);
   return {
     handle: (request, response) => app.routing(request, response),
-    close: () => app.close(),
+    close: () => {
+      stop();
+      return app.close();
+    },
     endEvents: () => eventReaders.close(),
-    endTcpEvents: () => eventReaders.end((request) => callerOf(request)?.via === 'tcp'),
+    endEventsOf,
   };
 }

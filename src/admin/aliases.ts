@@ -76,7 +76,7 @@ export function addAliasRoutes(app: FastifyInstance, registry: Registry, byOf: B
 }
 
 function warningsOf(spiffeId: SpiffeId, registry: Registry): Problem[] {
-  if (registry.bySpiffeId(spiffeId).length > 0) return [];
+  if (registry.names(spiffeId) || registry.couldRender(spiffeId).length > 0) return [];
   const problem = `no entry gives ${spiffeId} yet`;
   return [
     { path: '/spiffe_id', problem, rule: 'a caller that asks for the alias must have an entry for its SPIFFE ID' },

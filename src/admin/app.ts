@@ -1,7 +1,7 @@
 /** The Fastify application: access control, content types, errors and routes. */
 
 import type { IncomingMessage } from 'node:http';
-import fastify, { type FastifyInstance, type FastifyRequest, type RouteOptions } from 'fastify';
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, type RouteOptions } from 'fastify';
 import type { Refusal } from '../audit/index.ts';
 import { BODY_LIMIT, type Clock, ERRORS, type ErrorCode, SidekeyError } from '../base/index.ts';
 import type { Ledger } from '../delivery/index.ts';
@@ -9,8 +9,8 @@ import type { Decisions, Identities } from '../identity/index.ts';
 import type { AuditStore, EntryRules, Registry, WarningsOf } from '../registry/index.ts';
 import type { ReservedNames } from '../spiffe/index.ts';
 import { type Counters, type LimitName, type Log, ownedLog } from '../telemetry/index.ts';
-import { type AdminCaller, accessRefusal } from './access.ts';
-import { actorOf, type ByOf, refusedActorOf } from './actor.ts';
+import { type AdminCaller, checkRole, identify, type Requester } from './access.ts';
+import { actorOf, type ByOf } from './actor.ts';
 import { addAliasRoutes } from './aliases.ts';
 import { addAuditRoutes } from './audit.ts';
 import { addBackupRoutes, type BackupRouteParts } from './backup.ts';
@@ -23,16 +23,26 @@ import { addEntryRoutes } from './entries.ts';
 import type { EventReaders } from './event-readers.ts';
 import { addEventRoutes } from './events.ts';
 import { addExplainRoutes, type ExplainRoutesParts } from './explain.ts';
-import { addHealthRoutes, OPEN_PATHS, type Readiness } from './health.ts';
+import { addHealthRoutes, type Readiness } from './health.ts';
 import { addLogLevelRoutes, type LevelControl } from './log-level.ts';
 import { methodsOf } from './methods.ts';
 import { addMetricsRoute, type ReadMetrics } from './metrics.ts';
+import { refuseDeep } from './nesting.ts';
 import { openApiDocument } from './openapi.ts';
 import { sendProblem, toSidekeyError } from './problem.ts';
 import { addProxyRoutes } from './proxies.ts';
 import { schemaController } from './query.ts';
 import type { RequestCounts } from './request-counts.ts';
+import { NEEDS_OF_UNKNOWN, type Needs, needsOf } from './roles.ts';
 import { DOCUMENT, NO_QUERY } from './schema.ts';
+import { addTokenRoutes } from './tokens.ts';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The sender; undefined for a request on TCP that needs no token. */
+    requester: Requester | undefined;
+  }
+}
 
 /** Dependencies of the routes. */
 export interface AppOptions {
@@ -62,9 +72,9 @@ export interface AppOptions {
   readonly version: string;
   /** The caller of a request; undefined refuses it. */
   readonly callerOf: (request: IncomingMessage) => AdminCaller | undefined;
-  /** Called for requests whose caller may use the admin API; not for paths that are open to all. */
-  readonly admit: (request: IncomingMessage) => void;
-  /** The token that TCP callers need now; undefined: TCP callers are refused. */
+  /** Called for requests that are accepted; not for paths that need no token. */
+  readonly admit: (request: IncomingMessage, requester: Requester) => void;
+  /** The token of the file, which has the role admin; undefined: there is none. */
   readonly token: () => string | undefined;
   readonly audit: AuditStore;
   /** Counts a refused request for the audit. */
@@ -89,9 +99,10 @@ const LIMIT_OF: Partial<Record<ErrorCode, LimitName>> = {
 
 export function createApp(options: AppOptions): FastifyInstance {
   const { callerOf, counters, log, requests, version } = options;
-  const byOf: ByOf = ({ raw }) => actorOf(callerOf(raw)!);
+  const byOf: ByOf = ({ raw, requester }) => actorOf(callerOf(raw)!, requester);
   const refusedLog = ownedLog(log, 'refused admin callers');
   const routes: RouteOptions[] = [];
+  const needs = new Map<string, Needs>();
   const app = fastify({
     bodyLimit: BODY_LIMIT,
     routerOptions: { maxParamLength: 255 },
@@ -102,34 +113,45 @@ export function createApp(options: AppOptions): FastifyInstance {
     // All routes refuse unknown parameters, even routes without parameters: `POST …?dry_run=true` must not write.
     route.schema = { querystring: NO_QUERY, ...route.schema };
     routes.push(route);
+    // A route without a role fails the start, so that none is open by mistake.
+    for (const method of [route.method].flat()) needs.set(`${method} ${route.url}`, needsOf(method, route.url));
   });
+  app.decorateRequest('requester', undefined);
   app.addHook('onRequest', async (request, reply) => {
     try {
-      checkAccess(request, callerOf(request.raw), options);
+      const { method, routeOptions } = request;
+      const needed = needs.get(`${method} ${routeOptions.url}`) ?? NEEDS_OF_UNKNOWN;
+      request.requester = requesterOf(request, callerOf(request.raw), needed, options);
+      checkRole(request.requester, needed);
+      if (request.requester !== undefined && needed !== 'open') options.admit(request.raw, request.requester);
     } catch (thrown) {
       // Closes the connection, so that the rest of the request is not read.
       reply.header('connection', 'close');
       throw thrown;
     }
+    // Before Fastify reads a body, or finds that one is missing.
+    if (request.is404) throw notFound(request, reply, routes);
   });
-  app.addHook('onResponse', async ({ method, url, raw, routeOptions }, { statusCode }) => {
+  app.addHook('onResponse', async ({ method, url, raw, requester, routeOptions }, { statusCode }) => {
     requests.add(routeOptions.url, method, statusCode);
     if (method === 'GET' || method === 'HEAD') return;
     // Refused callers can send any number of requests, so their log lines are limited.
     const to = REFUSED.has(statusCode) ? refusedLog : log;
-    to.info({ method, path: pathOf(url), status: statusCode, caller: callerOf(raw) }, 'admin request');
+    to.info(
+      { method, path: pathOf(url), status: statusCode, caller: logged(callerOf(raw), requester) },
+      'admin request',
+    );
   });
-  app.setErrorHandler((thrown, { method, url, raw, routeOptions }, reply) => {
+  app.setErrorHandler((thrown, { method, url, raw, requester, routeOptions }, reply) => {
     const error = toSidekeyError(thrown, routeOptions.bodyLimit);
     const { status } = ERRORS[error.code];
     const caller = callerOf(raw);
     const isChange = method !== 'GET' && method !== 'HEAD' && REFUSED_CHANGES.has(status);
     if (caller !== undefined && (isChange || REFUSED.has(status))) {
-      const by = isChange ? actorOf(caller) : refusedActorOf(caller);
       // The pattern of the path: the path itself may be anything.
       options.onRefused({
         action: 'admin.refused',
-        by,
+        by: actorOf(caller, requester),
         code: error.code,
         what: `${method} ${routeOptions.url ?? '(no such path)'}`,
       });
@@ -142,13 +164,6 @@ export function createApp(options: AppOptions): FastifyInstance {
     else
       log.debug({ code: error.code, at: error.problems.map(({ path }) => path), ...request }, 'admin request refused');
     return sendProblem(reply, error);
-  });
-  app.setNotFoundHandler(({ method, url }, reply) => {
-    const path = pathOf(url);
-    const methods = methodsOf(path, routes);
-    if (methods.length === 0) throw new SidekeyError('ERR_NOT_FOUND', `there is no ${path} here`);
-    reply.header('allow', methods.join(', '));
-    throw new SidekeyError('ERR_METHOD_NOT_ALLOWED', `${path} has ${methods.join(', ')}, not ${method}`);
   });
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (_request: unknown, body: Buffer) =>
@@ -167,9 +182,10 @@ export function createApp(options: AppOptions): FastifyInstance {
   addDoctorRoutes(app, options);
   addBackupRoutes(app, options, byOf);
   addEventRoutes(app, options.eventReaders);
+  addTokenRoutes(app, options, byOf);
   addHealthRoutes(app, options.ready);
   addMetricsRoute(app, options.metrics);
-  addLogLevelRoutes(app, options.logLevel);
+  addLogLevelRoutes(app, options, byOf);
   let document: Record<string, unknown> | undefined;
   app.get(
     '/openapi.json',
@@ -182,24 +198,36 @@ export function createApp(options: AppOptions): FastifyInstance {
   return app;
 }
 
+/** The error for a path that is not there, or does not have the method. */
+function notFound({ method, url }: FastifyRequest, reply: FastifyReply, routes: readonly RouteOptions[]): SidekeyError {
+  const path = pathOf(url);
+  const methods = methodsOf(path, routes);
+  if (methods.length === 0) return new SidekeyError('ERR_NOT_FOUND', `there is no ${path} here`);
+  reply.header('allow', methods.join(', '));
+  return new SidekeyError('ERR_METHOD_NOT_ALLOWED', `${path} has ${methods.join(', ')}, not ${method}`);
+}
+
 /** The path without the query, which may contain selectors. */
 function pathOf(url: string): string {
   return url.split('?', 1)[0]!;
 }
 
-/** @throws ERR_FORBIDDEN, ERR_FORBIDDEN_HOST, ERR_UNAUTHORIZED */
-function checkAccess(
+function logged(caller: AdminCaller | undefined, requester: Requester | undefined): object | undefined {
+  return requester?.kind === 'token' ? { ...caller, token_name: requester.name } : caller;
+}
+
+/** See {@link identify}. */
+function requesterOf(
   request: FastifyRequest,
   caller: AdminCaller | undefined,
-  { token, hosts, admit }: AppOptions,
-): void {
+  needs: Needs,
+  { token, registry, hosts, clock }: AppOptions,
+): Requester | undefined {
   if (caller === undefined) throw new SidekeyError('ERR_FORBIDDEN', 'the kernel does not say which process is calling');
   const { host, authorization } = request.headers;
-  const open = OPEN_PATHS.has(request.routeOptions.url ?? '');
-  const rules = { ownerUid: process.geteuid!(), token: token(), hosts };
-  const refused = accessRefusal(caller, { host, authorization, open }, rules);
-  if (refused !== undefined) throw refused;
-  if (!open) admit(request.raw);
+  const { tokens } = registry;
+  const rules = { ownerUid: process.geteuid!(), token: token(), tokens, hosts, now: clock.now() };
+  return identify(caller, { host, authorization, needs }, rules);
 }
 
 const UTF8 = new TextDecoder('utf-8', { fatal: true });
@@ -207,6 +235,7 @@ const UTF8 = new TextDecoder('utf-8', { fatal: true });
 /** An empty body counts as none, with any content type: some clients send the header with every request. */
 function parseJson(body: Buffer): unknown {
   if (body.length === 0) return undefined;
+  refuseDeep(body);
   try {
     return JSON.parse(UTF8.decode(body));
   } catch (thrown) {

@@ -24,15 +24,16 @@ export interface ExportQuery {
   readonly filter: AuditFilter | undefined;
 }
 
-/** The rows that exist now, oldest first, in chunks of whole lines. @throws ERR_STORE if pruning overtakes it */
+/** The rows that exist now, oldest first, in chunks of whole lines; later ones too if they explain what is missing. @throws ERR_STORE if pruning overtakes it */
 export async function* auditLines(store: AuditStore, { after, filter }: ExportQuery): AsyncGenerator<string> {
   const pace = new Pace();
   const head = await store.head();
   let at = Math.min(Math.max(after ?? 0, head.after.sequence), head.sequence);
   let chunk = '';
   if (filter === undefined) chunk += `${headerLine(at, await hashOf(store, at, head.after))}\n`;
-  while (at < head.sequence) {
-    const rows = await store.rows({ after: at, limit: Math.min(ROWS_AT_ONCE, head.sequence - at) });
+  let end = head.sequence;
+  while (at < end) {
+    const rows = await store.rows({ after: at, limit: Math.min(ROWS_AT_ONCE, end - at) });
     for (const row of rows) {
       // A row that is missing for another reason is for the reader of the export to find.
       if (row.sequence !== at + 1 && (await store.head()).after.sequence > at) throw overtaken(at + 1);
@@ -43,7 +44,13 @@ export async function* auditLines(store: AuditStore, { after, filter }: ExportQu
         chunk += `${rowLine(row.record, row.hash)}\n`;
       }
       if (issued !== undefined) {
-        for (const { number, record } of await store.issuances(issued.first, issued.last)) {
+        const issuances = await store.issuances(issued.first, issued.last);
+        if (filter === undefined && issued.kind === 'jwt' && issuances.length <= issued.last - issued.first) {
+          // Ended tokens are removed, each group as a whole in the end. Then the row that says so belongs to the export.
+          end = (await store.head()).sequence;
+          issuances.length = 0;
+        }
+        for (const { number, record } of issuances) {
           if (filter !== undefined && !matchesIssuance(record, read, filter)) continue;
           chunk += `${issuanceLine(number, record)}\n`;
         }

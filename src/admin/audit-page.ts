@@ -82,6 +82,7 @@ export async function auditPage(store: AuditStore, query: PageQuery): Promise<Au
             ...{ actor: SERVER as Actor, source: sourceOfActor(SERVER), target: record.entryId },
             ...{ spiffe_id: record.spiffeId, serial: record.serial },
             detail: {
+              kind: record.kind,
               authority_id: record.authorityId,
               not_before: time(record.notBefore),
               expires_at: time(record.notAfter),

@@ -2,6 +2,7 @@
 
 import Type, { type Static } from 'typebox';
 import { ACTOR_KINDS } from '../audit/index.ts';
+import { ROLES } from '../base/index.ts';
 import { titled } from './titled.ts';
 
 const CLOSED = { additionalProperties: false } as const;
@@ -17,6 +18,7 @@ const ACTOR = titled(
       uid: Type.Optional(Type.Integer()),
       pid: Type.Optional(Type.Integer()),
       name: Type.Optional(Type.String({ description: 'the name of the token' })),
+      role: Type.Optional(Type.Enum([...ROLES], { description: 'the role of the token' })),
       address: Type.Optional(Type.String()),
       owner: Type.Optional(Type.String({ description: 'the user or container that a caller of the pipe counts for' })),
       path: Type.Optional(Type.String({ description: 'the file' })),

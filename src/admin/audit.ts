@@ -27,6 +27,7 @@ export function addAuditRoutes(app: FastifyInstance, store: AuditStore): void {
         querystring: AUDIT_QUERY,
         response: { 200: AUDIT_PAGE },
         produces: [JSON_LINES],
+        errors: ['ERR_TOO_MANY_READERS'],
       },
     },
     async ({ query, headers }, reply) => {

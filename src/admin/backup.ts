@@ -29,6 +29,7 @@ export function addBackupRoutes(app: FastifyInstance, parts: BackupRouteParts, b
       schema: {
         operationId: 'makeBackup',
         summary: 'A backup of database and authorities, with their keys, as a tar archive; only on the Unix socket',
+        errors: ['ERR_UNIX_SOCKET_ONLY', 'ERR_BACKUP_RUNNING'],
         response: { 200: { content: { [MEDIA_TYPE]: { schema: { type: 'string', format: 'binary' } } } } },
       },
     },

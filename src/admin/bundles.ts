@@ -13,7 +13,7 @@ import {
   parseForeignTrustDomain,
   type Registry,
 } from '../registry/index.ts';
-import { bundleDocument, type TrustBundle } from '../spiffe/index.ts';
+import { bundleDocument, oidcJwks, type TrustBundle } from '../spiffe/index.ts';
 import type { ByOf } from './actor.ts';
 import * as schema from './schema.ts';
 import { time } from './time.ts';
@@ -41,6 +41,18 @@ export function addBundleRoutes(app: FastifyInstance, parts: BundleRoutesParts, 
       },
     },
     (request, reply) => sendBundle(request, reply, ca.bundle()),
+  );
+
+  app.get(
+    '/v1/jwks',
+    {
+      schema: {
+        operationId: 'getJwks',
+        summary: 'The JWT keys of the own trust domain, as an OIDC provider publishes them',
+        response: { 200: schema.JWKS },
+      },
+    },
+    () => oidcJwks(ca.bundle().jwtAuthorities),
   );
 
   app.get(

@@ -7,7 +7,9 @@ import { titled } from './titled.ts';
 
 const CLOSED = { additionalProperties: false } as const;
 const Timestamp = Type.String({ format: 'date-time' });
-const Role = Type.Union([Type.Literal('root'), Type.Literal('intermediate')]);
+const Role = Type.Union([Type.Literal('root'), Type.Literal('intermediate'), Type.Literal('jwt')], {
+  description: 'jwt: a key that signs JWT-SVIDs',
+});
 
 const LaggingProxyObject = titled(
   'LaggingProxy',
@@ -29,7 +31,7 @@ const Authority = titled(
     {
       id: Type.String({
         description:
-          "subject key identifier, lower-case hex; of an upstream's root: SHA-256 of its certificate, first 20 bytes",
+          "lower-case hex: subject key identifier; of an upstream's root, the first 20 bytes of the SHA-256 of its certificate; of a JWT key, its kid",
       }),
       role: Role,
       key_type: Type.Union([Type.Enum([...AUTHORITY_KEY_TYPES]), Type.Null()], {
@@ -39,17 +41,18 @@ const Authority = titled(
         type: 'string',
         enum: SLOT_STATES,
         description:
-          'an active one signs, all others sign nothing; roots are in the bundle except for prepared ones; tainted: the key may have leaked',
+          'an active one signs, all others sign nothing; roots and JWT keys are in the bundle except for prepared ones; tainted: the key may have leaked',
       }),
       since: Timestamp,
       not_before: Timestamp,
       not_after: Timestamp,
-      subject: Type.String(),
+      subject: Type.String({ description: 'empty for a JWT key' }),
       is_upstreams: Type.Boolean({
         description: 'the key of the root is not here: it belongs to an upstream, or is offline',
       }),
       signs_after: Type.Union([Timestamp, Type.Null()], {
-        description: 'of the published root that is next: when it signs if all proxies have acknowledged it by then',
+        description:
+          'of the published root that is next: when it signs if all proxies have acknowledged it by then; of the published JWT key: when it signs',
       }),
       waits_for: Type.Array(LaggingProxyObject, {
         description:

@@ -29,6 +29,7 @@ export function addCaRoutes(app: FastifyInstance, ca: AdminCa, byOf: ByOf): void
     {
       schema: {
         operationId: 'importAuthority',
+        errors: ['ERR_AUTHORITY_STATE', 'ERR_UPSTREAM', 'ERR_CA'],
         summary: 'Import the certificates that an offline root signed for the request',
         body: IMPORT,
         response: { 200: AUTHORITIES },
@@ -45,8 +46,9 @@ export function addCaRoutes(app: FastifyInstance, ca: AdminCa, byOf: ByOf): void
     {
       schema: {
         operationId: 'taintAuthority',
+        errors: ['ERR_AUTHORITY_STATE', 'ERR_UPSTREAM', 'ERR_CA'],
         summary:
-          'Declare that the key of an authority may have leaked: the authority signs nothing more, all SVIDs are reissued, and its root leaves the bundle within seconds',
+          'Declare that the key of an authority may have leaked: the authority signs nothing more, all SVIDs are reissued, and its root leaves the bundle within seconds; a JWT key leaves it at once',
         params: AUTHORITY_PARAMS,
         response: { 200: AUTHORITIES },
       },
@@ -62,8 +64,9 @@ export function addCaRoutes(app: FastifyInstance, ca: AdminCa, byOf: ByOf): void
     {
       schema: {
         operationId: 'rotateAuthority',
+        errors: ['ERR_ROTATION_LIMIT', 'ERR_AUTHORITY_STATE', 'ERR_UPSTREAM', 'ERR_CA'],
         summary:
-          'Replace an authority: the intermediate at once; the root by one that is published now and signs once all proxies have it',
+          'Replace an authority: the intermediate at once; the root by one that is published now and signs once all proxies have it; the JWT key by the published one, once that was published for long enough',
         body: ROTATE,
         response: { 200: AUTHORITIES },
       },
@@ -76,9 +79,9 @@ export function addCaRoutes(app: FastifyInstance, ca: AdminCa, byOf: ByOf): void
 }
 
 function readRole(body: unknown): AuthorityInfo['role'] {
-  const rule = 'the body is {"role":"intermediate"} or {"role":"root"}';
+  const rule = 'the body is {"role":"intermediate"}, {"role":"root"} or {"role":"jwt"}';
   const role = readMember(body, 'role', rule);
-  if (role === 'intermediate' || role === 'root') return role;
+  if (role === 'intermediate' || role === 'root' || role === 'jwt') return role;
   throw SidekeyError.badInput([{ path: '/role', problem: 'it is not a role of an authority', rule }]);
 }
 

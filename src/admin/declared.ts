@@ -28,6 +28,7 @@ import type { ByOf } from './actor.ts';
 import { tellWarnings } from './entries.ts';
 import { onlyMembers, readSource } from './entry-requests.ts';
 import { inSlices } from './json-pieces.ts';
+import { refuseDeep } from './nesting.ts';
 import * as schema from './schema.ts';
 import { Turnstile } from './turnstile.ts';
 
@@ -53,9 +54,11 @@ export function addDeclaredRoutes(app: FastifyInstance, parts: DeclaredRoutesPar
   // A scope of its own, since its bodies are larger and are parsed in slices.
   app.register(async (scope) => {
     scope.removeAllContentTypeParsers();
-    scope.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (_request: unknown, body: Buffer) =>
-      body.length === 0 ? undefined : parseWithList(decode(body), 'entries'),
-    );
+    scope.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (_request: unknown, body: Buffer) => {
+      if (body.length === 0) return undefined;
+      refuseDeep(body);
+      return parseWithList(decode(body), 'entries');
+    });
     scope.addHook('preParsing', async (_request, { raw: response }) => {
       const leave = await turnstile.enter();
       response.once('close', leave);
@@ -68,6 +71,7 @@ export function addDeclaredRoutes(app: FastifyInstance, parts: DeclaredRoutesPar
         bodyLimit: ENTRIES_BODY_LIMIT,
         schema: {
           operationId: 'setEntriesOfSource',
+          errors: ['ERR_ENTRY_EXISTS'],
           summary: 'Make the entries of one source equal to the given list',
           querystring: schema.SOURCE_QUERY,
           body: schema.SOURCE_ENTRIES,

@@ -75,6 +75,20 @@ export const DOCTOR = titled(
       passphrase_files: Type.Array(Type.Object({ setting: Type.String(), path: Type.String() }, CLOSED), {
         description: 'files with passphrases of the keys of the authorities; none: the keys are in clear',
       }),
+      admin_tls: {
+        ...maybe(
+          Type.Object(
+            {
+              cert_file: Type.String(),
+              key_file: Type.String(),
+              not_after: { ...Timestamp, description: 'of the certificate in use' },
+              problem: { ...MaybeText, description: 'why the files as they are now are not in use; null: they are' },
+            },
+            CLOSED,
+          ),
+        ),
+        description: 'TLS of the admin API on TCP; null: there is none',
+      },
       attestors: Type.Array(
         Type.Object(
           { name: Type.String(), error: MaybeText },
@@ -165,6 +179,25 @@ export const DOCTOR = titled(
           ),
         },
         { ...CLOSED, description: 'entries that matching callers do not get because they are in containers' },
+      ),
+      unrendered: Type.Object(
+        {
+          count: Count,
+          sample: Type.Array(
+            Type.Object(
+              {
+                entry_id: Type.String(),
+                spiffe_id: { ...Type.String(), description: 'the template' },
+                ...DECLARED,
+                why: Type.String(),
+                callers: { ...Count, description: 'connections that are open now' },
+                pids: Type.Array(Type.Integer(), { description: 'pids of some of these callers' }),
+              },
+              CLOSED,
+            ),
+          ),
+        },
+        { ...CLOSED, description: 'templates that connected callers match, but that are not rendered for them' },
       ),
       unreachable_users: Type.Array(
         Type.Object(

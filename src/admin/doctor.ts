@@ -42,6 +42,7 @@ export interface SelfKnowledge {
       | 'started'
       | 'inputs'
       | 'passphrase_files'
+      | 'admin_tls'
       | 'attestors'
       | 'proc'
       | 'disk'
@@ -70,7 +71,7 @@ export interface DoctorRoutesParts {
   readonly ca: Pick<CertificateAuthority, 'authorities' | 'upstream'>;
   readonly registry: Registry;
   readonly decisions: Pick<Decisions, 'list'>;
-  readonly explain: { readonly identities: Pick<Identities, 'withheld'> };
+  readonly explain: { readonly identities: Pick<Identities, 'withheld' | 'unrendered'> };
   readonly clock: Clock;
   readonly version: string;
 }
@@ -111,6 +112,7 @@ export function addDoctorRoutes(app: FastifyInstance, parts: DoctorRoutesParts):
         usage: self.usage(),
         unseen_callers: await unseenCallers(parts.decisions),
         withheld: await withheldOf(parts, now),
+        unrendered: await unrenderedOf(parts),
         entries: await entriesOf(parts, now),
         ...requirements,
       };
@@ -138,6 +140,30 @@ async function withheldOf(
     last_at: maybeTime(lastAt),
   }));
   return { count: entries.length, sample };
+}
+
+/** The templates that connected callers match, but that are not rendered for them; by entry and reason. */
+async function unrenderedOf({ explain: { identities }, self }: DoctorRoutesParts): Promise<DoctorJson['unrendered']> {
+  const found = new Map<string, { entry: Entry; why: string; callers: number; pids: number[] }>();
+  for (const { entry, why, callers, pids } of identities.unrendered()) {
+    const key = `${entry.id} ${why}`;
+    const known = found.get(key) ?? { entry, why, callers: 0, pids: [] };
+    known.callers += callers;
+    known.pids = [...known.pids, ...pids].slice(0, SAMPLE);
+    found.set(key, known);
+  }
+  const shown = [...found.values()].slice(0, SAMPLE);
+  const placeOf = await placesOf(
+    shown.map(({ entry }) => entry),
+    self,
+  );
+  const sample = shown.map(({ entry, ...rest }) => ({
+    entry_id: entry.id,
+    spiffe_id: entry.spiffeId,
+    ...placeOf(entry),
+    ...rest,
+  }));
+  return { count: found.size, sample };
 }
 
 async function entriesOf({ registry, self }: DoctorRoutesParts, now: number): Promise<DoctorJson['entries']> {
@@ -229,8 +255,8 @@ async function requirementsOf(
 
 /** The users that an entry names. */
 function uidsOf({ selectors }: Entry, { uidOf }: SelfKnowledge): number[] {
-  return selectors.flatMap(({ type, value }) => {
-    if (type !== 'unix') return [];
+  return selectors.flatMap(({ type, value, negated }) => {
+    if (type !== 'unix' || negated === true) return [];
     if (value.startsWith('uid:')) return [Number(value.slice('uid:'.length))];
     return value.startsWith('user:') ? (uidOf(value.slice('user:'.length)) ?? []) : [];
   });

@@ -5,10 +5,12 @@
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { type Clock, SidekeyError } from '../base/index.ts';
+import { type Clock, type ErrorCode, SidekeyError } from '../base/index.ts';
 import { type Counters, type Log, Rarely } from '../telemetry/index.ts';
 import type { AdminCaller } from './access.ts';
-import { endWithProblem } from './problem.ts';
+import { endWithProblem, rawProblem } from './problem.ts';
+import type { AdminTls } from './tls.ts';
+import { UnderTls } from './under-tls.ts';
 
 export interface DoorOptions {
   /** The door's name in the log. */
@@ -17,6 +19,8 @@ export interface DoorOptions {
   readonly callerOf: (socket: Socket) => AdminCaller;
   readonly handle: (request: IncomingMessage, response: ServerResponse, caller: AdminCaller) => void;
   readonly maxConnections: number;
+  /** Undefined: clear text. */
+  readonly tls?: AdminTls | undefined;
   readonly clock: Clock;
   readonly log: Log;
   readonly counters: Counters;
@@ -65,33 +69,31 @@ function protocolOf(packet: Buffer | undefined): Protocol | undefined {
   return undefined;
 }
 
-/** Answers as Node does by default, plus a sentence for the user. @see https://nodejs.org/api/http.html#event-clienterror */
+/** Answers a request that Node could not read. @see https://nodejs.org/api/http.html#event-clienterror */
 function answerBadRequest(error: NodeJS.ErrnoException, socket: Socket, sentence: string | undefined): void {
   if (!socket.writable || error.code === 'ECONNRESET') {
     socket.destroy();
     return;
   }
-  const [status, fallback] = STATUSES[error.code ?? ''] ?? ['400 Bad Request', 'this is not an HTTP/1.1 request'];
-  const text = `${sentence ?? fallback}\n`;
-  const head = [
-    'Connection: close',
-    'Content-Type: text/plain; charset=utf-8',
-    `Content-Length: ${Buffer.byteLength(text)}`,
-  ];
-  socket.write(`HTTP/1.1 ${status}\r\n${head.join('\r\n')}\r\n\r\n${text}`);
+  const [code, fallback] = REASONS[error.code ?? ''] ?? ['ERR_BAD_REQUEST', 'this is not an HTTP/1.1 request'];
+  socket.write(rawProblem(new SidekeyError(code, sentence ?? fallback)));
   // A client that never closes its side must not keep the connection.
   socket.destroySoon();
 }
 
-const STATUSES: Readonly<Record<string, readonly [status: string, sentence: string]>> = {
-  HPE_HEADER_OVERFLOW: ['431 Request Header Fields Too Large', 'the headers of this request are too large'],
-  ERR_HTTP_REQUEST_TIMEOUT: ['408 Request Timeout', 'the request did not arrive in time'],
+const REASONS: Readonly<Record<string, readonly [code: ErrorCode, sentence: string]>> = {
+  HPE_HEADER_OVERFLOW: ['ERR_HEADERS_TOO_LARGE', 'the headers of this request have more than 16 KiB'],
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: ['ERR_TOO_LARGE', 'the chunk extensions of this body have more than 16 KiB'],
+  ERR_HTTP_REQUEST_TIMEOUT: [
+    'ERR_REQUEST_TIMEOUT',
+    'the request did not arrive in time: its headers have to within 5 s, all of it within 30 s',
+  ],
 };
 
 export function createDoor(options: DoorOptions): Door {
-  const { clock, maxConnections } = options;
+  const { clock, maxConnections, tls } = options;
   const known = new WeakMap<Socket, AdminCaller>();
-  const server = createServer(TIMEOUTS, (request, response) => {
+  const answer = (request: IncomingMessage, response: ServerResponse) => {
     const { socket } = request;
     let caller = known.get(socket);
     try {
@@ -103,9 +105,18 @@ export function createDoor(options: DoorOptions): Door {
       return;
     }
     options.handle(request, response, caller);
-  });
+  };
+  const server = tls === undefined ? createServer(TIMEOUTS, answer) : tls.createServer(TIMEOUTS, answer);
+  const underTls = tls === undefined ? undefined : new UnderTls(server);
   const otherLines = new Rarely(clock, OTHER_LOG_MS);
   server.on('clientError', (error: NodeJS.ErrnoException & { rawPacket?: Buffer }, socket) => {
+    if (underTls?.isOpening(socket as Socket) === true) {
+      socket.destroy();
+      if (error.code === 'ERR_SSL_HTTP_REQUEST' && otherLines.mayTell() !== undefined) {
+        options.log.warn(`admin API on ${options.name}: a client began with clear text: use an https:// URL`);
+      }
+      return;
+    }
     const protocol = protocolOf(error.rawPacket);
     if (protocol !== undefined && otherLines.mayTell() !== undefined) {
       options.log.warn({ protocol: protocol.name }, `admin API on ${options.name}: ${protocol.sentence}`);
@@ -131,7 +142,8 @@ export function createDoor(options: DoorOptions): Door {
   });
   return {
     server,
-    admit: (socket) => {
+    admit: (given) => {
+      const socket = underTls?.connectionOf(given) ?? given;
       if (strangers.delete(socket)) admitted.add(socket);
     },
     close: async () => {

@@ -44,6 +44,7 @@ export function addEntryRoutes(
     {
       schema: {
         operationId: 'createEntries',
+        errors: ['ERR_ENTRY_EXISTS'],
         summary: 'Create one entry, or several (all or none)',
         body: schema.NEW_ENTRIES,
         response: { 201: schema.MADE_ENTRIES },
@@ -112,6 +113,7 @@ export function addEntryRoutes(
     {
       schema: {
         operationId: 'updateEntry',
+        errors: ['ERR_ENTRY_EXISTS', 'ERR_REVISION'],
         summary: 'Change the given fields of an entry',
         params: schema.ENTRY_PARAMS,
         headers: schema.IF_MATCH,
@@ -138,6 +140,7 @@ export function addEntryRoutes(
     {
       schema: {
         operationId: 'deleteEntry',
+        errors: ['ERR_REVISION'],
         summary: 'Delete an entry',
         params: schema.ENTRY_PARAMS,
         headers: schema.IF_MATCH,

@@ -3,7 +3,7 @@
 import type { Static } from 'typebox';
 import { type Problem, SidekeyError } from '../base/index.ts';
 import { type ListQuery, PAGE_TOKEN, PAGE_TOKEN_RULE, snakeCase } from '../registry/index.ts';
-import { parseSpiffeId, SpiffeIdError, splitSelector } from '../spiffe/index.ts';
+import { parseIdOrTemplate, SpiffeIdError, splitSelector } from '../spiffe/index.ts';
 import type { ENTRY_QUERY } from './schema.ts';
 
 /** Sources that `PUT` may not declare: single entries over REST, and the file of `--entries`. */
@@ -18,7 +18,7 @@ export function readListQuery(query: Static<typeof ENTRY_QUERY>): ListQuery {
     throw badMember(
       '?selector',
       `it is ${JSON.stringify(selector)}`,
-      'a selector is type:value, such as unix:uid:1000',
+      'a selector is type:value, such as unix:uid:1000, or !type:value',
     );
   }
   return {
@@ -32,7 +32,7 @@ export function readListQuery(query: Static<typeof ENTRY_QUERY>): ListQuery {
 
 function checkSpiffeId(text: string): void {
   try {
-    parseSpiffeId(text);
+    parseIdOrTemplate(text);
   } catch (thrown) {
     if (!(thrown instanceof SpiffeIdError)) throw thrown;
     throw badMember('?spiffe_id', thrown.problem, thrown.rule);

@@ -49,8 +49,12 @@ export class EventReaders {
     this.#listen = listen;
   }
 
-  /** Streams events from now on. @throws ERR_TOO_MANY_READERS, ERR_NOT_READY, with the response untouched */
-  add(response: ServerResponse): void {
+  /**
+   * Streams events from now on.
+   * @param until when the reader's right to them ends, in milliseconds since the epoch; 0: never
+   * @throws ERR_TOO_MANY_READERS, ERR_NOT_READY, with the response untouched
+   */
+  add(response: ServerResponse, until: number): void {
     if (this.#closed) throw new SidekeyError('ERR_NOT_READY', 'the server is stopping');
     if (this.#open.size >= MAX_READERS) {
       throw new SidekeyError(
@@ -63,8 +67,10 @@ export class EventReaders {
     this.#open.add(response);
     this.#readers.add(response);
     response.on('error', () => undefined); // 'close' follows
+    const end = until === 0 ? undefined : this.#clock.at(until, () => this.end((one) => one === response.req));
     // Uses the socket's event, because a response that waits behind another one on its connection gets no 'close'.
     response.req.socket.once('close', () => {
+      end?.cancel();
       this.#open.delete(response);
       this.#remove(response);
     });

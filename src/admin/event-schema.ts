@@ -1,6 +1,7 @@
 /** JSON schemas of events about streams, entries, issuances and authorities. */
 
 import Type, { type Static } from 'typebox';
+import { ISSUANCE_KINDS } from '../base/index.ts';
 import { type AuthorityMove, SLOT_STATES } from '../ca/index.ts';
 import { titled } from './titled.ts';
 
@@ -49,7 +50,8 @@ const ISSUANCE_EVENT = titled(
       at: Timestamp,
       entry_id: Type.String(),
       spiffe_id: Type.String(),
-      serial: Type.String(),
+      kind: Type.Enum([...ISSUANCE_KINDS], { description: 'x509: a certificate; jwt: a token' }),
+      serial: Type.String({ description: 'of a token: the first 16 bytes of its SHA-256, lower-case hex' }),
       authority_id: Type.String(),
       not_before: Timestamp,
       expires_at: Timestamp,
@@ -64,7 +66,7 @@ const AUTHORITY_EVENT = titled(
     {
       at: Timestamp,
       authority_id: Type.String(),
-      role: Type.Union([Type.Literal('root'), Type.Literal('intermediate')]),
+      role: Type.Union([Type.Literal('root'), Type.Literal('intermediate'), Type.Literal('jwt')]),
       state: Type.Unsafe<AuthorityMove['state']>({ type: 'string', enum: [...SLOT_STATES, 'gone'] }),
       before: Type.Unsafe<AuthorityMove['state'] | null>({
         anyOf: [{ type: 'string', enum: SLOT_STATES }, { type: 'null' }],

@@ -38,12 +38,13 @@ export function addEventRoutes(app: FastifyInstance, readers: EventReaders): voi
       exposeHeadRoute: false,
       schema: {
         operationId: 'streamEvents',
+        errors: ['ERR_NOT_READY', 'ERR_TOO_MANY_READERS'],
         summary: 'Stream changes from now on, as server-sent events; earlier events are not repeated',
         response: { 200: { content: { [MEDIA_TYPE]: { schema: EVENT } } } },
       },
     },
-    (_request, reply) => {
-      readers.add(reply.raw);
+    ({ requester }, reply) => {
+      readers.add(reply.raw, requester?.kind === 'token' ? requester.expiresAt : 0);
       reply.hijack();
     },
   );
@@ -95,6 +96,7 @@ function issuanceEvent(record: IssuanceRecord): IssuanceEventJson {
     at: time(record.issuedAt),
     entry_id: record.entryId,
     spiffe_id: record.spiffeId,
+    kind: record.kind,
     serial: record.serial,
     authority_id: record.authorityId,
     not_before: time(record.notBefore),

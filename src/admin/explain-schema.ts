@@ -38,7 +38,10 @@ const ATTESTOR = Type.Object(
 const LACK = Type.Object(
   {
     selector: Type.String(),
-    has: Type.Array(Type.String(), { description: 'the selectors of the same kind that the caller has' }),
+    has: Type.Array(Type.String(), {
+      description:
+        'the selectors of the same kind that the caller has; for a negative selector the fact that it excludes, or nothing if it is not known whether the caller has that',
+    }),
     alike: { ...MaybeText, description: 'one of these that is nearly the same; probably one of the two is mistyped' },
   },
   CLOSED,
@@ -63,6 +66,22 @@ const MISS = Type.Object(
 );
 
 const GIVEN = Type.Object({ entry_id: Type.String(), spiffe_id: Type.String(), default: Type.Boolean() }, CLOSED);
+
+const TEMPLATE = Type.Object(
+  {
+    entry_id: Type.String(),
+    template: Type.String(),
+    spiffe_id: { ...MaybeText, description: 'what the template is rendered as for the caller' },
+    why: { ...MaybeText, description: 'why it is not rendered' },
+    values: Type.Array(
+      Type.Object(
+        { placeholder: Type.String(), value: MaybeText, why: { ...MaybeText, description: 'why there is none' } },
+        CLOSED,
+      ),
+    ),
+  },
+  CLOSED,
+);
 
 const ASKED = Type.Object(
   {
@@ -114,6 +133,7 @@ export const EXPLANATION = titled(
       attestors: Type.Array(ATTESTOR, { description: 'empty if facts were assumed' }),
       asked: Type.Union([ASKED, Type.Null()]),
       identities: Type.Array(GIVEN, { description: 'the identities that the caller has, oldest entry first' }),
+      templates: Type.Array(TEMPLATE, { description: 'the templates of entries whose selectors the caller has' }),
       bundles: Type.Array(Type.String()),
       unset_bundles: Type.Array(Type.String(), {
         description: 'trust domains whose bundles the caller would get if they were set',

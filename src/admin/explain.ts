@@ -1,7 +1,14 @@
 /** `GET /v1/explain`: which identities a caller has, and why it lacks others. */
 
 import type { FastifyInstance } from 'fastify';
-import { type AttestorReport, type Inspect, type Inspection, redactSelector, sourceOf } from '../attest/index.ts';
+import {
+  type AttestorReport,
+  type Inspect,
+  type Inspection,
+  redactSelector,
+  sourceOf,
+  valuesOf,
+} from '../attest/index.ts';
 import { type Clock, FILE_SOURCE, SidekeyError } from '../base/index.ts';
 import type { Ledger } from '../delivery/index.ts';
 import { declaredLines } from '../entries-file/index.ts';
@@ -19,7 +26,10 @@ import { time } from './time.ts';
 
 export interface ExplainRoutesParts {
   readonly registry: Registry;
-  readonly identities: Pick<Identities, 'bundle' | 'federated' | 'holders' | 'withheld' | 'lapsesOf'>;
+  readonly identities: Pick<
+    Identities,
+    'bundle' | 'federated' | 'holders' | 'render' | 'withheld' | 'unrendered' | 'lapsesOf'
+  >;
   /** Asks the attestors about a process. */
   readonly inspect: Inspect;
   /** Finds the main process of a container; undefined if no container engine is configured. */
@@ -39,6 +49,15 @@ export function addExplainRoutes(app: FastifyInstance, parts: ExplainRoutesParts
     {
       schema: {
         operationId: 'explain',
+        errors: [
+          'ERR_NOT_FOUND',
+          'ERR_PEER_CHANGED',
+          'ERR_PEER_GONE',
+          'ERR_PEER_UNATTESTABLE',
+          'ERR_ATTESTATION_FAILED',
+          'ERR_KERNEL',
+          'ERR_PROC',
+        ],
         summary: 'Explain which identities a process, a container or a set of selectors has, and why it lacks others',
         querystring: EXPLAIN_QUERY,
         response: { 200: EXPLANATION },
@@ -58,11 +77,14 @@ export function addExplainRoutes(app: FastifyInstance, parts: ExplainRoutesParts
         throw badParameter('?', `${subjects.length} of pid, container and selector are given`, SUBJECT_RULE);
       const inspection = query.selector === undefined ? await inspectionOf(query, parts) : undefined;
       const failed = inspection?.attestors.some(({ error }) => error !== undefined) ?? false;
-      const selectors = query.selector?.map(readSelector) ?? inspection!.attestors.flatMap(({ found }) => found);
+      const selectors =
+        query.selector?.map(readSelector) ??
+        inspection!.attestors.flatMap(({ found, further }) => [...found, ...further.negatives]);
+      const values = inspection && valuesOf(inspection.attestors.map(({ further }) => further));
       const now = parts.clock.now();
       const contained = inspection === undefined ? (query.contained ? SUPPOSED : undefined) : inspection.contained;
       const replaced = inspection?.replaced;
-      const options = { spiffeId, limit: query.limit, failed, contained, replaced };
+      const options = { spiffeId, limit: query.limit, failed, contained, values, replaced };
       const explanation = await explainDeclared(selectors, options, parts, now);
       const lapses = inspection === undefined ? [] : parts.identities.lapsesOf(inspection.credentials.pid);
       const note = [...lapses, explanation.note].filter((one) => one !== undefined).join('; ');
@@ -121,7 +143,11 @@ function readId(text: string): SpiffeId {
 function readSelector(text: string): Selector {
   const selector = splitSelector(text);
   if (selector === undefined)
-    throw badParameter('?selector', 'it has no type', 'give type:value, such as unix:uid:1000');
+    throw badParameter(
+      '?selector',
+      'it has no type',
+      'give type:value, such as unix:uid:1000, or !type:value for a fact that the caller is known not to have',
+    );
   return selector;
 }
 
@@ -150,7 +176,7 @@ function toJson(
   subject: ExplanationJson['process'] | undefined,
   now: number,
 ): ExplanationJson {
-  const { entries, byDefault, bundles, unset, asked, near, fixes, note } = explanation;
+  const { entries, byDefault, templates, bundles, unset, asked, near, fixes, note } = explanation;
   return {
     at: time(now),
     process: subject ?? null,
@@ -170,11 +196,31 @@ function toJson(
       spiffe_id: entry.spiffeId,
       default: entry === byDefault,
     })),
+    templates: templates.map(templateToJson),
     bundles: [...bundles],
     unset_bundles: [...unset],
     near: near.map(missToJson),
     fixes: [...fixes],
     note: note ?? null,
+  };
+}
+
+function templateToJson({
+  entry,
+  spiffeId,
+  why,
+  values,
+}: Explanation['templates'][number]): ExplanationJson['templates'][number] {
+  return {
+    entry_id: entry.id,
+    template: entry.spiffeId,
+    spiffe_id: spiffeId ?? null,
+    why: why ?? null,
+    values: values.map(({ placeholder, value }) => ({
+      placeholder,
+      value: value !== undefined && 'value' in value ? value.value : null,
+      why: value !== undefined && 'why' in value ? value.why : null,
+    })),
   };
 }
 

@@ -19,10 +19,9 @@ export interface Readiness {
   /** True if all parts are ready. */
   readonly ready: boolean;
   readonly parts: readonly ReadinessPart[];
+  /** What works only for now. */
+  readonly warnings?: readonly string[];
 }
-
-/** Paths that need no token. */
-export const OPEN_PATHS: ReadonlySet<string> = new Set(['/healthz', '/readyz']);
 
 export function addHealthRoutes(app: FastifyInstance, ready: () => Readiness): void {
   app.get(
@@ -38,6 +37,7 @@ export function addHealthRoutes(app: FastifyInstance, ready: () => Readiness): v
     {
       schema: {
         operationId: 'getReadiness',
+        errors: ['ERR_NOT_READY'],
         summary: 'Every part of the server is ready: 200. Otherwise 503, with the parts that are not, and since when',
         response: { 200: READINESS },
       },
@@ -45,7 +45,8 @@ export function addHealthRoutes(app: FastifyInstance, ready: () => Readiness): v
     () => {
       const readiness = ready();
       const parts = readiness.parts.map(partJson);
-      if (readiness.ready) return { status: 'ready', parts };
+      const { warnings = [] } = readiness;
+      if (readiness.ready) return { status: 'ready', parts, ...(warnings.length === 0 ? {} : { warnings }) };
       throw new SidekeyError('ERR_NOT_READY', detailOf(readiness.parts), { extra: { parts } });
     },
   );

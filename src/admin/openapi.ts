@@ -2,7 +2,9 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import type { RouteOptions } from 'fastify';
+import { ERRORS, type ErrorCode } from '../base/index.ts';
 import { PROBLEM_TYPE } from './problem.ts';
+import { needsOf } from './roles.ts';
 import { PROBLEM } from './schema.ts';
 
 /** The parts of a route's description besides its schemas. */
@@ -11,6 +13,8 @@ declare module 'fastify' {
     /** The operation's id in the OpenAPI document, which generated clients use as the name of the method. */
     readonly operationId?: string;
     readonly summary?: string;
+    /** Codes of errors that this route has besides those of {@link commonErrors}. */
+    readonly errors?: readonly ErrorCode[];
     /** Media types of responses besides JSON. */
     readonly produces?: readonly string[];
     /** The media types that a body may have besides JSON. */
@@ -34,18 +38,26 @@ export function openApiDocument(routes: readonly RouteOptions[], version: string
     const url = route.url.replace(/:(\w+)/g, '{$1}');
     for (const method of [route.method].flat()) {
       if (method === 'HEAD') continue;
-      paths[url] = { ...paths[url], [method.toLowerCase()]: withReferences(operation(route), schemas) };
+      paths[url] = { ...paths[url], [method.toLowerCase()]: withReferences(operation(route, method), schemas) };
     }
   }
   return {
     openapi: '3.1.0',
-    info: { title: 'Sidekey admin API', version },
+    info: { title: 'Sidekey admin API', version, description: ABOUT },
+    servers: [{ url: '/' }],
     paths,
-    components: { schemas, securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
-    // No token on the Unix socket; a token on TCP.
-    security: [{}, { token: [] }],
+    components: {
+      schemas,
+      securitySchemes: {
+        token: { type: 'http', scheme: 'bearer', description: 'needed on TCP; the Unix socket has the role admin' },
+      },
+    },
   };
 }
+
+const ABOUT =
+  'The role that an operation needs is in its security requirement and in x-role: metrics, read, entries or admin, each ' +
+  'with the rights of those before it. Every GET but that of /v1/events may also be a HEAD. x-codes lists the codes of a status; new ones may be added.';
 
 type Schemas = Record<string, unknown>;
 
@@ -64,14 +76,18 @@ function withReferences(value: unknown, schemas: Schemas): unknown {
   return { $ref: `#/components/schemas/${title}` };
 }
 
-function operation({ schema = {} }: RouteOptions): Record<string, unknown> {
+function operation({ schema = {}, url }: RouteOptions, method: string): Record<string, unknown> {
   const responses = Object.entries((schema.response ?? {}) as Record<string, RouteSchema>).map(([status, body]) => [
     status,
     { description: 'Done', ...(status === '204' ? {} : { content: body.content ?? content(body, schema.produces) }) },
   ]);
+  const needs = needsOf(method, url);
   return {
     operationId: schema.operationId,
     summary: schema.summary,
+    'x-role': needs,
+    // For HTTP authentication, a requirement lists roles (OpenAPI 3.1, section 4.8.30).
+    security: needs === 'open' ? [] : [{ token: [needs] }],
     parameters: [
       ...parameters('path', schema.params as RouteSchema | undefined),
       ...parameters('query', schema.querystring as RouteSchema | undefined),
@@ -82,9 +98,40 @@ function operation({ schema = {} }: RouteOptions): Record<string, unknown> {
       : { requestBody: { required: true, content: content(schema.body, schema.consumes) } }),
     responses: {
       ...Object.fromEntries(responses),
-      default: { description: 'Refused or failed', content: { [PROBLEM_TYPE]: { schema: PROBLEM } } },
+      ...problems([...commonErrors(method, needs !== 'open', url.includes(':')), ...(schema.errors ?? [])]),
     },
   };
+}
+
+/** Errors that come from the server's common parts: HTTP, access control, the readers of paths, queries and bodies. */
+function commonErrors(method: string, needsToken: boolean, hasParameter: boolean): ErrorCode[] {
+  return [
+    'ERR_BAD_REQUEST',
+    'ERR_BAD_INPUT',
+    'ERR_REQUEST_TIMEOUT',
+    'ERR_HEADERS_TOO_LARGE',
+    'ERR_FORBIDDEN',
+    'ERR_FORBIDDEN_HOST',
+    'ERR_INTERNAL',
+    'ERR_STORE',
+    ...(needsToken ? (['ERR_UNAUTHORIZED', 'ERR_FORBIDDEN_ROLE'] as const) : []),
+    ...(hasParameter ? (['ERR_NOT_FOUND'] as const) : []),
+    ...(method === 'GET' ? [] : (['ERR_BAD_JSON', 'ERR_TOO_LARGE', 'ERR_MEDIA_TYPE'] as const)),
+  ];
+}
+
+/** One response for each status of the codes. */
+function problems(codes: readonly ErrorCode[]): Record<string, unknown> {
+  const byStatus = Map.groupBy([...new Set(codes)].sort(), (code) => ERRORS[code].status);
+  const responses = [...byStatus].map(([status, ofStatus]) => [
+    status,
+    {
+      description: ofStatus.map((code) => `${code}: ${ERRORS[code].title}`).join('; '),
+      content: { [PROBLEM_TYPE]: { schema: PROBLEM } },
+      'x-codes': ofStatus,
+    },
+  ]);
+  return Object.fromEntries(responses);
 }
 
 function content(schema: unknown, others: readonly string[] = []): Record<string, unknown> {

@@ -4,7 +4,7 @@
  * @see https://www.rfc-editor.org/rfc/rfc9457
  */
 
-import type { ServerResponse } from 'node:http';
+import { type ServerResponse, STATUS_CODES } from 'node:http';
 import type { FastifyError, FastifyReply } from 'fastify';
 import { BODY_LIMIT, ERRORS, type ErrorCode, SidekeyError } from '../base/index.ts';
 
@@ -62,6 +62,15 @@ export function sendProblem(reply: Pick<FastifyReply, 'code' | 'headers' | 'send
 /** Sends the problem document of an error that occurred before the application got the request. */
 export function endWithProblem(response: ServerResponse, error: SidekeyError): void {
   response.writeHead(ERRORS[error.code].status, headers(error)).end(JSON.stringify(problemDocument(error)));
+}
+
+/** The same as the text of a whole HTTP response that closes the connection, for a request that could not be read. */
+export function rawProblem(error: SidekeyError): string {
+  const body = JSON.stringify(problemDocument(error));
+  const { status } = ERRORS[error.code];
+  const lines = { ...headers(error), 'content-length': String(Buffer.byteLength(body)), connection: 'close' };
+  const head = Object.entries(lines).map(([name, value]) => `${name}: ${value}\r\n`);
+  return `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${head.join('')}\r\n${body}`;
 }
 
 function headers(error: SidekeyError): Record<string, string> {

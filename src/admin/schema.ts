@@ -4,7 +4,9 @@
  */
 
 import Type, { type Static } from 'typebox';
+import { ERRORS, type ErrorCode, ROLES } from '../base/index.ts';
 import { ENTRY_FIELD_LIST, ENTRY_FIELDS, type EntryJson, GIVEN_FIELDS, GIVEN_PROPERTIES } from '../registry/index.ts';
+import { JWT_ALGORITHMS } from '../spiffe/index.ts';
 import { titled } from './titled.ts';
 
 const CLOSED = { additionalProperties: false } as const;
@@ -91,7 +93,12 @@ export const ENTRY_PAGE = titled(
 export const ENTRY_PARAMS = Type.Object({ id: Type.String() });
 
 export const IF_MATCH = Type.Object({
-  'if-match': Type.Optional(Type.String({ description: 'the revision_number that the entry must have' })),
+  'if-match': Type.Optional(
+    Type.String({
+      pattern: '^([0-9]{1,15}|"[0-9]{1,15}"|[*])$',
+      description: 'the revision_number that the entry must have; *: any',
+    }),
+  ),
 });
 
 export const SOURCE_QUERY = Type.Object({
@@ -149,7 +156,9 @@ export const EFFECTS = titled(
             gained: SpiffeIds,
             lost: SpiffeIds,
             changed: Type.Array(SpiffeId, { description: 'the certificate would differ' }),
-            may_gain: Type.Array(SpiffeId, { description: 'depends on facts that were not read' }),
+            may_gain: Type.Array(Type.String(), {
+              description: 'depends on facts that were not read; a template stands for what it would make',
+            }),
             default: Type.Union(
               [
                 Type.Object(
@@ -212,7 +221,8 @@ export const BUNDLE = titled(
     keys: Type.Array(
       Type.Object({
         kty: Type.String(),
-        use: Type.String({ description: 'x509-svid; keys of other uses are ignored' }),
+        use: Type.String({ description: 'x509-svid or jwt-svid; keys of other uses are ignored' }),
+        kid: Type.Optional(Type.String({ description: 'of jwt-svid' })),
         x5c: Type.Optional(
           Type.Array(Type.String(), { description: 'of x509-svid: one CA certificate, DER in base64' }),
         ),
@@ -220,6 +230,21 @@ export const BUNDLE = titled(
     ),
     spiffe_sequence: Type.Optional(Type.Integer({ minimum: 0, description: 'grows with each change' })),
     spiffe_refresh_hint: Type.Optional(Type.Integer({ minimum: 0, description: 'seconds' })),
+  }),
+);
+
+/** @see https://www.rfc-editor.org/rfc/rfc7517 section 5 */
+export const JWKS = titled(
+  'Jwks',
+  Type.Object({
+    keys: Type.Array(
+      Type.Object({
+        kid: Type.String(),
+        kty: Type.String(),
+        use: Type.Literal('sig'),
+        alg: Type.Enum([...JWT_ALGORITHMS]),
+      }),
+    ),
   }),
 );
 
@@ -261,7 +286,7 @@ export const SET_ALIAS = titled('ChangedAlias', Type.Object({ ...alias, warnings
 
 export const NOTHING = Type.Null();
 
-export const HEALTH = titled('Health', Type.Object({ status: Type.Literal('ok') }));
+export const HEALTH = titled('Health', Type.Object({ status: Type.Literal('ok') }, CLOSED));
 
 const READINESS_PART = titled(
   'ReadinessPart',
@@ -278,7 +303,14 @@ const READINESS_PART = titled(
 export type ReadinessPartJson = Static<typeof READINESS_PART>;
 export const READINESS = titled(
   'Readiness',
-  Type.Object({ status: Type.Literal('ready'), parts: Type.Array(READINESS_PART) }, CLOSED),
+  Type.Object(
+    {
+      status: Type.Literal('ready'),
+      parts: Type.Array(READINESS_PART),
+      warnings: Type.Optional(Type.Array(Type.String(), { description: 'what works only for now' })),
+    },
+    CLOSED,
+  ),
 );
 
 /** Text that is not JSON. */
@@ -286,21 +318,29 @@ export const TEXT = Type.String();
 
 export const DOCUMENT = titled('OpenApiDocument', Type.Object({ openapi: Type.String(), paths: Type.Object({}) }));
 
+const CODES = Object.keys(ERRORS) as ErrorCode[];
+
 /** @see https://www.rfc-editor.org/rfc/rfc9457 */
 export const PROBLEM = titled(
   'Problem',
-  Type.Object({
-    type: Type.String(),
-    title: Type.String(),
-    status: Type.Integer(),
-    detail: Type.String(),
-    code: Type.String({ description: 'stable; docs/errors.md lists them' }),
-    errors: Type.Optional(Type.Array(Problem)),
-    entry: Type.Optional(ENTRY),
-    index: Type.Optional(
-      Type.Integer({ minimum: 0, description: '409: the position of the refused entry in the request' }),
-    ),
-    revision_number: Type.Optional(Type.Integer({ minimum: 1, description: '412: the present revision of the entry' })),
-    parts: Type.Optional(Type.Array(READINESS_PART, { description: '503 of /readyz: all parts' })),
-  }),
+  Type.Object(
+    {
+      type: Type.String(),
+      title: Type.String(),
+      status: Type.Integer(),
+      detail: Type.String(),
+      code: Type.Enum([...CODES], { description: 'stable; docs/errors.md explains them; new ones may be added' }),
+      errors: Type.Optional(Type.Array(Problem)),
+      entry: Type.Optional(ENTRY),
+      index: Type.Optional(
+        Type.Integer({ minimum: 0, description: '409: the position of the refused entry in the request' }),
+      ),
+      revision_number: Type.Optional(
+        Type.Integer({ minimum: 1, description: '412: the present revision of the entry' }),
+      ),
+      parts: Type.Optional(Type.Array(READINESS_PART, { description: '503 of /readyz: all parts' })),
+      needed_role: Type.Optional(Type.Enum([...ROLES], { description: '403: the least role that is needed' })),
+    },
+    CLOSED,
+  ),
 );

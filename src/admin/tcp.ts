@@ -1,4 +1,4 @@
-/** Checks the TCP address of the admin API. TLS is not built in, so beyond loopback something else must protect it. */
+/** Checks the TCP address of the admin API: beyond loopback, TLS or something else must protect it. */
 
 import { lookup } from 'node:dns/promises';
 import { once } from 'node:events';
@@ -10,21 +10,21 @@ export interface TcpListen {
   readonly host: string;
   /** 0: any free port. */
   readonly port: number;
-  /** Whether addresses beyond loopback are allowed. */
-  readonly insecure: boolean;
+  /** Whether addresses beyond loopback are allowed: with TLS, or where something else protects the connection. */
+  readonly beyondLoopback: boolean;
 }
 
 /** The address of the host. @throws ERR_CONFIG if listening there is not allowed; ERR_SOCKET if the host has no address */
 export async function listenAddress(listen: TcpListen): Promise<string> {
-  const { host, insecure } = listen;
+  const { host, beyondLoopback } = listen;
   const { address } = await lookup(host).catch((thrown: unknown) => Promise.reject(failure(listen, thrown)));
-  if (insecure || isLoopback(address)) return address;
+  if (beyondLoopback || isLoopback(address)) return address;
   throw SidekeyError.badInput(
     [
       {
         path: '--admin-listen',
-        problem: `${host} is not a loopback address, and the admin API uses clear text`,
-        rule: 'listen on 127.0.0.1, or give --admin-insecure-listen if something else protects the connection',
+        problem: `${host} is not a loopback address, and the admin API uses clear text there`,
+        rule: 'give --admin-tls-cert and --admin-tls-key, or listen on 127.0.0.1, or give --admin-insecure-listen if something else protects the connection',
       },
     ],
     'ERR_CONFIG',

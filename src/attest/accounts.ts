@@ -16,6 +16,10 @@ export interface Accounts {
   group(gid: number): string | undefined;
   /** The uid of the user with this name; undefined if the file has none. */
   uid(name: string): number | undefined;
+  /** True if {@link user} can return this name; false for the second name of an id. */
+  hasUser(name: string): boolean;
+  /** True if {@link group} can return this name; false for the second name of an id. */
+  hasGroup(name: string): boolean;
   /** All names that {@link user} can return. */
   users(): readonly string[];
   /** All names that {@link group} can return. */
@@ -34,6 +38,8 @@ export function createAccounts(passwdPath = '/etc/passwd', groupPath = '/etc/gro
     user: (uid) => users.names().get(uid),
     group: (gid) => groups.names().get(gid),
     uid: (name) => [...users.names()].find(([, user]) => user === name)?.[0],
+    hasUser: (name) => users.has(name),
+    hasGroup: (name) => groups.has(name),
     users: () => [...users.names().values()],
     groups: () => [...groups.names().values()],
     revision: () => users.revision() + groups.revision(),
@@ -50,6 +56,8 @@ class NameFile {
   /** The turn of the last check; an attestation needs several names, but the file is checked once per turn. */
   #turn: number | undefined;
   #names: ReadonlyMap<number, string> = new Map();
+  /** The names of {@link #names}; made on demand. */
+  #set: ReadonlySet<string> | undefined;
 
   constructor(path: string) {
     this.#path = path;
@@ -78,9 +86,16 @@ class NameFile {
     return this.#names;
   }
 
+  has(name: string): boolean {
+    const names = this.names();
+    this.#set ??= new Set(names.values());
+    return this.#set.has(name);
+  }
+
   #take(version: string): void {
     if (version === this.#version) return;
     this.#version = version;
+    this.#set = undefined;
     this.#revision += 1;
   }
 }

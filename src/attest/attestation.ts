@@ -1,10 +1,11 @@
 /** Runs all attestors on a process and combines their selectors. */
 
 import { type Clock, SidekeyError } from '../base/index.ts';
-import { compareSelectors, formatSelector, type Selector } from '../spiffe/index.ts';
+import { compareSelectors, formatSelector, isNegated, type Selector } from '../spiffe/index.ts';
 import type { AttestationTimes, AttestorResult } from './attestation-times.ts';
 import type { WhyContained } from './contained.ts';
-import type { Attestation, Attestor, CallingProcess } from './types.ts';
+import { NO_VALUES, valuesOf } from './placeholders.ts';
+import type { AskedSelectors, Attestation, Attestor, CallingProcess, FurtherFacts, PlaceholderValue } from './types.ts';
 
 export interface AttestOptions {
   readonly attestors: readonly Attestor[];
@@ -13,10 +14,22 @@ export interface AttestOptions {
   readonly whyContained: WhyContained;
   /** True for selectors to keep. By default all are kept. See `asked.ts`. */
   readonly keeps?: (selector: Selector) => boolean;
+  /** The negative selectors and placeholders that entries have; undefined: none. */
+  readonly asked?: AskedFurther;
   /** Time limit of each attestor, in milliseconds; they run concurrently. */
   readonly attestTimeoutMs: number;
   /** Undefined: nothing is counted. */
   readonly times?: AttestationTimes;
+}
+
+export type AskedFurther = Pick<AskedSelectors, 'negatives' | 'placeholders'>;
+
+/** What one attestor found. */
+export interface AttestorFound {
+  readonly selectors: Selector[];
+  /** The negative selectors of entries that the caller is known to satisfy. */
+  readonly negatives: readonly Selector[];
+  readonly values: ReadonlyMap<string, PlaceholderValue>;
 }
 
 /**
@@ -29,17 +42,28 @@ export async function collectSelectors(
   contained: string | undefined,
   options: AttestOptions,
 ): Promise<Attestation> {
-  const found = await Promise.all(options.attestors.map((attestor) => runAttestor(attestor, caller, options)));
-  const selectors = found.flat();
-  return makeAttestation(options.keeps === undefined ? selectors : selectors.filter(options.keeps), contained);
+  const attested = { ...caller, contained };
+  const found = await Promise.all(options.attestors.map((attestor) => runAttestor(attestor, attested, options)));
+  const selectors = found.flatMap((one) => one.selectors);
+  const kept = options.keeps === undefined ? selectors : selectors.filter(options.keeps);
+  return makeAttestation([...kept, ...found.flatMap((one) => one.negatives)], contained, valuesOf(found));
 }
 
-/** Sorts the selectors, drops duplicates and derives the keys. */
-export function makeAttestation(found: readonly Selector[], contained?: string): Attestation {
+/**
+ * Sorts the selectors, drops duplicates and derives the keys.
+ * @param found the caller's facts, and the negative selectors that it is known to satisfy
+ */
+export function makeAttestation(
+  found: readonly Selector[],
+  contained?: string,
+  values: ReadonlyMap<string, PlaceholderValue> = NO_VALUES,
+): Attestation {
   const byKey = new Map(found.map((selector) => [formatSelector(selector), selector]));
-  const selectors = [...byKey.values()].sort(compareSelectors);
-  const keys = selectors.map(formatSelector);
-  return { selectors, keys: new Set(keys), contained, key: JSON.stringify([contained ?? null, ...keys]) };
+  const all = [...byKey.values()].sort(compareSelectors);
+  const selectors = all.some(isNegated) ? all.filter((selector) => !isNegated(selector)) : all;
+  const keys = all.map(formatSelector);
+  const known = values.size === 0 ? keys : [...keys, [...values].sort(([a], [b]) => (a < b ? -1 : 1))];
+  return { selectors, keys: new Set(keys), values, contained, key: JSON.stringify([contained ?? null, ...known]) };
 }
 
 /**
@@ -52,7 +76,7 @@ export async function runAttestor(
   options: AttestOptions,
   everything = false,
   remark?: (text: string) => void,
-): Promise<Selector[]> {
+): Promise<AttestorFound> {
   const late = Promise.withResolvers<never>();
   const begun = performance.now();
   let result: AttestorResult = 'ok';
@@ -61,7 +85,13 @@ export async function runAttestor(
     late.reject(new SidekeyError('ERR_ATTESTATION_FAILED', `no answer within ${options.attestTimeoutMs} ms`));
   });
   try {
-    return await Promise.race([attestor.attest(caller, everything, remark), late.promise]);
+    let facts: FurtherFacts | undefined;
+    const tell = (told: FurtherFacts) => {
+      facts = told;
+    };
+    const told = isAskedForMore(attestor.name, options.asked) ? tell : undefined;
+    const selectors = await Promise.race([attestor.attest(caller, everything, remark, told), late.promise]);
+    return { selectors, ...further(attestor.name, facts, options.asked) };
   } catch (error) {
     if (result === 'ok') result = 'failed';
     const message = `the ${attestor.name} attestor failed: ${safeReason(error)}`;
@@ -73,6 +103,27 @@ export async function runAttestor(
     options.times?.attestor(attestor.name, result, begun);
   }
 }
+
+function isAskedForMore(type: string, asked: AskedFurther | undefined): boolean {
+  return asked !== undefined && (asked.negatives(type).length > 0 || asked.placeholders(type).length > 0);
+}
+
+/** A fact that is not known satisfies no negative selector, and fills no placeholder. */
+function further(
+  type: string,
+  facts: FurtherFacts | undefined,
+  asked: AskedFurther | undefined,
+): Omit<AttestorFound, 'selectors'> {
+  const [negatives, placeholders] = [asked?.negatives(type) ?? [], asked?.placeholders(type) ?? []];
+  if (placeholders.length === 0 && (negatives.length === 0 || facts === undefined)) return NOTHING_FURTHER;
+  return {
+    negatives: facts === undefined ? [] : negatives.filter((negative) => facts.lacks(negative)),
+    values: new Map(placeholders.map((one) => [one.name, facts?.valueFor(one) ?? UNKNOWN])),
+  };
+}
+
+const NOTHING_FURTHER: Omit<AttestorFound, 'selectors'> = { negatives: [], values: NO_VALUES };
+const UNKNOWN: PlaceholderValue = { why: 'it is not known of this caller' };
 
 /** Other errors' messages may contain what the attestor read, such as an environment, so only their codes are shown. */
 function safeReason(error: unknown): string {

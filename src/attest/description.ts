@@ -35,6 +35,11 @@ export interface SelectorKind {
   readonly chosen?: true;
   /** The value that all processes of root have. */
   readonly ofRoot?: string;
+  /**
+   * Set if the fact may fill a placeholder of a template (docs/templates.md): who chooses it. Only kinds of which a
+   * caller has at most one value, for labels one for each name.
+   */
+  readonly rendered?: string;
 }
 
 /** Kinds by name. */

@@ -26,6 +26,14 @@ export { type AttestorReport, createInspector, type Inspect, type Inspection } f
 export { type Kernel, probeKernel } from './kernel.ts';
 export { createOwnerOf } from './owner-of.ts';
 export { ATTEST_TIMEOUT_MS, createPipe, type Pipe } from './pipe.ts';
+export {
+  isAboutContainer,
+  kindsOfPlaceholder,
+  PLACEHOLDER_FORMS,
+  placeholderOf,
+  valueAmong,
+  valuesOf,
+} from './placeholders.ts';
 export { type CgroupLine, readCgroup } from './proc/cgroup.ts';
 export { checkProc } from './proc/self.ts';
 export { type ProcessStat, readStat } from './proc/stat.ts';
@@ -48,5 +56,5 @@ export {
 } from './selector-kinds.ts';
 export { findListener } from './socket-listener.ts';
 export { createSubordinateIds } from './subordinate-ids.ts';
-export type { Attestation, Peer } from './types.ts';
+export type { Attestation, Peer, Placeholder, PlaceholderValue } from './types.ts';
 export { type UnreachableUsers, unreachableUsers } from './unreachable.ts';

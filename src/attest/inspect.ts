@@ -4,7 +4,7 @@ import fs from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import { type Clock, readable, SidekeyError } from '../base/index.ts';
 import type { Selector } from '../spiffe/index.ts';
-import { type AttestOptions, runAttestor } from './attestation.ts';
+import { type AttestOptions, type AttestorFound, runAttestor } from './attestation.ts';
 import { hasEnded, SystemCallError } from './libc.ts';
 import type { OwnerOf } from './owner-of.ts';
 import { readExecutableIdentity } from './proc/exe.ts';
@@ -22,6 +22,8 @@ export interface AttestorReport {
   readonly took: number;
   /** In the attestor's order. */
   readonly found: readonly Selector[];
+  /** What negative selectors and templates of entries need; see {@link AttestorFound}. */
+  readonly further: Pick<AttestorFound, 'negatives' | 'values'>;
   /** Why the attestor failed, so that the attestation of this process would fail; undefined if it did not. */
   readonly error: string | undefined;
   /**
@@ -67,7 +69,7 @@ export function createInspector(options: InspectorOptions): Inspect {
       const credentials = { pid, uid, gid };
       const contained = options.whyContained(pid, before.status);
       const program: ProgramMemory = { path: undefined, replaced: undefined };
-      const inspected = { ...credentials, groups, program, owner: options.ownerOf(credentials) };
+      const inspected = { ...credentials, groups, program, contained, owner: options.ownerOf(credentials) };
       const attestors = await Promise.all(options.attestors.map((attestor) => report(attestor, inspected, options)));
       const reach = options.reach(pid);
       const after = readable(() => identityOf(pid));
@@ -97,17 +99,19 @@ async function report(
   const nothing = { error: undefined, remark: undefined };
   try {
     const remarks: string[] = [];
-    const found = await runAttestor(attestor, inspected, options, true, (text) => remarks.push(text));
+    const { selectors: found, ...further } = await runAttestor(attestor, inspected, options, true, (text) =>
+      remarks.push(text),
+    );
     const remark = remarks.length === 0 ? undefined : remarks.slice(0, SHOWN_REMARKS).join('; ');
-    return { found, error: undefined, remark, ...head() };
+    return { found, further, error: undefined, remark, ...head() };
   } catch (error) {
     const message = (error as Error).message;
     try {
       // Without `everything`, as for a caller, the attestor may succeed.
-      const found = await runAttestor(attestor, inspected, options);
-      return { found, ...nothing, remark: `this failed, but no entry needs it: ${message}`, ...head() };
+      const { selectors: found, ...further } = await runAttestor(attestor, inspected, options);
+      return { found, further, ...nothing, remark: `this failed, but no entry needs it: ${message}`, ...head() };
     } catch {
-      return { found: [], ...nothing, error: message, ...head() };
+      return { found: [], further: { negatives: [], values: new Map() }, ...nothing, error: message, ...head() };
     }
   }
 }

@@ -19,6 +19,7 @@ import {
 import type { Selector } from '../spiffe/index.ts';
 import { type Log, ownedLog, Rarely } from '../telemetry/index.ts';
 import { createAccounts } from './accounts.ts';
+import type { AskedFurther } from './attestation.ts';
 import type { AttestationTimes } from './attestation-times.ts';
 import type { WhyContained } from './contained.ts';
 import type { ExitWatcher } from './exit-watcher.ts';
@@ -44,6 +45,8 @@ export interface PipeOptions {
   readonly times?: AttestationTimes;
   /** See {@link AttestOptions.keeps}. */
   readonly keeps?: (selector: Selector) => boolean;
+  /** See {@link AttestOptions.asked}. */
+  readonly asked?: AskedFurther;
   /** True if the kernel has no SO_PEERPIDFD; see {@link PeerOptions.pinByPid}. */
   readonly pinByPid?: boolean;
   readonly quota: Quota;

@@ -1,6 +1,6 @@
 /** Looks up properties of selectors and their kinds in the catalog of attestors. */
 
-import { formatSelector, type Selector } from '../spiffe/index.ts';
+import { formatSelector, isNegated, type Selector } from '../spiffe/index.ts';
 import { isAskedFor } from './asked.ts';
 import { ATTESTORS, attestorOf } from './catalog.ts';
 import type { SelectorKind } from './description.ts';
@@ -16,9 +16,9 @@ export function kindOf({ type, value }: Selector): SelectorKind | undefined {
   return BY_NAME.get(`${type}:${nameOfKind(value)}`);
 }
 
-/** The source of a fact. @param fact as `type:value` */
+/** The source of a fact. @param fact as `type:value`, or `!type:value` */
 export function sourceOf(fact: string): string {
-  const [type, name] = fact.split(':', 2) as [string, string | undefined];
+  const [type, name] = fact.replace(/^!/, '').split(':', 2) as [string, string | undefined];
   return BY_NAME.get(`${type}:${name}`)?.source ?? 'an attestor';
 }
 
@@ -79,7 +79,8 @@ export function redactSelector(selector: Selector): string {
   if (kind?.secret !== true) return formatSelector(selector);
   const { type, value } = selector;
   const end = endOfName(value, kind);
-  return end === -1 ? formatSelector(selector) : `${type}:${value.slice(0, end + 1)}[redacted]`;
+  if (end === -1) return formatSelector(selector);
+  return `${isNegated(selector) ? '!' : ''}${type}:${value.slice(0, end + 1)}[redacted]`;
 }
 
 function namesOf(is: (kind: SelectorKind) => boolean): string[] {

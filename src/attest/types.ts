@@ -19,6 +19,8 @@ export interface CallingProcess extends PeerCredentials {
   readonly groups: readonly number[];
   /** The owner that is charged for the attestation; undefined if the admin API requests it. */
   readonly owner?: SlotOwner;
+  /** Why it counts as contained; undefined if it does not. */
+  readonly contained?: string | undefined;
   /** For callers on the pipe: what earlier attestations of the connection found out about the program. */
   readonly program?: ProgramMemory;
 }
@@ -38,18 +40,37 @@ export interface ProgramMemory {
   container?: string | null;
 }
 
+/** A placeholder of a template, such as `{docker.label.app}`. */
+export interface Placeholder {
+  /** `docker.compose_service`, `docker.label.app`. */
+  readonly name: string;
+  /** The attestor's type: `docker`. */
+  readonly type: string;
+  readonly kind: string;
+  /** The name of the label; undefined for other kinds. */
+  readonly key: string | undefined;
+}
+
+/** The value of a placeholder for a caller, or the reason why there is none. */
+export type PlaceholderValue = { readonly value: string } | { readonly why: string };
+
 /** The result of one attestation. */
 export interface Attestation {
-  /** Sorted by type, then value, without duplicates. */
+  /** The caller's facts, sorted by type, then value, without duplicates. */
   readonly selectors: readonly Selector[];
-  /** The selectors as `type:value`. */
+  /**
+   * The selectors as `type:value`; and the negative selectors of entries that the caller is known to satisfy, as
+   * `!type:value`.
+   */
   readonly keys: ReadonlySet<string>;
+  /** The values of the placeholders in entries' templates, by name. One that no entry had then is missing. */
+  readonly values: ReadonlyMap<string, PlaceholderValue>;
   /**
    * The reason why the caller counts as contained, so that entries with only unix selectors do not apply; else
    * undefined.
    */
   readonly contained: string | undefined;
-  /** Equal for two attestations if and only if their selectors and `contained` are equal. */
+  /** Equal for two attestations if and only if their keys, values and `contained` are equal. */
   readonly key: string;
 }
 
@@ -71,10 +92,24 @@ export interface AskedSelectors {
    * (`docker:label:app`).
    */
   asksFor(kind: string): boolean;
-  /** The number of unexpired entries that have this selector, as `type:value`. */
+  /** The number of unexpired entries that have this selector, negative or not, as `type:value`. */
   askers(selector: string): number;
+  /** The negative selectors of this type in unexpired entries. */
+  negatives(type: string): readonly Selector[];
+  /** The placeholders of this type in templates of unexpired entries. */
+  placeholders(type: string): readonly Placeholder[];
   /** Grows when the set of selectors that entries ask for changes. */
   readonly askedRevision: number;
+}
+
+/** Facts that negative selectors and templates need, as of one attestation. Call its functions only then. */
+export interface FurtherFacts {
+  /**
+   * True if the caller is known not to have the fact of this negative selector. False if it has it, or if that is not
+   * known.
+   */
+  lacks(negative: Selector): boolean;
+  valueFor(placeholder: Placeholder): PlaceholderValue;
 }
 
 /** Finds the selectors of a process. */
@@ -84,9 +119,15 @@ export interface Attestor {
   /**
    * @param everything true for `explain`: also returns selectors that no entry asks for, if they cost little to find
    * @param remark called with a note for the reader of `explain`
+   * @param tell called with further facts, at most once; if it is not called, nothing further is known
    * @throws any error; it fails the whole attestation
    */
-  attest(caller: CallingProcess, everything?: boolean, remark?: (text: string) => void): Promise<Selector[]>;
+  attest(
+    caller: CallingProcess,
+    everything?: boolean,
+    remark?: (text: string) => void,
+    tell?: (facts: FurtherFacts) => void,
+  ): Promise<Selector[]>;
   /**
    * The cached selectors of a caller, for messages only; undefined if none are cached.
    * @param program as the caller's last attestation left it

@@ -1,11 +1,13 @@
 /** Who made a change, as the audit names them. */
 
+import type { Role } from '../base/index.ts';
+
 /** Without secrets: of a token, its name only. */
 export type Actor =
   /** A process on the admin socket, as the kernel reports it. */
   | { readonly kind: 'unix'; readonly uid: number; readonly pid: number }
   /** A client on TCP with a valid token. */
-  | { readonly kind: 'token'; readonly name: string; readonly address: string }
+  | { readonly kind: 'token'; readonly name: string; readonly role: Role; readonly address: string }
   /** A client on TCP without a valid token. */
   | { readonly kind: 'stranger'; readonly address: string }
   /** A caller of the pipe. `owner` is the user or container that it counts for: `uid 1000`. */

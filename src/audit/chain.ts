@@ -6,7 +6,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import type { IssuanceRecord } from '../base/index.ts';
 import { sourceOfActor } from './actor.ts';
-import type { AuditEvent } from './event.ts';
+import type { AuditEvent, EventBody } from './event.ts';
 
 /** The hash before the first row: 32 zero bytes, hex. */
 export const NO_HASH = '0'.repeat(64);
@@ -15,10 +15,14 @@ export const NO_HASH = '0'.repeat(64);
 export const CHAIN_FORMAT = 'sidekey-audit/1';
 
 /** The record of an event: JSON, of which exactly these bytes are hashed. */
-export function recordOf(sequence: number, event: AuditEvent): string {
-  const { at, action, by, target, spiffeId, before, after, detail } = event;
+export function recordOf(sequence: number, event: AuditEvent | EventBody): string {
+  const body = typeof event === 'string' ? event : bodyOf(event);
+  return `{"sequence":${sequence},${body.slice(1)}`;
+}
+
+/** The record without its sequence number. */
+export function bodyOf({ at, action, by, target, spiffeId, before, after, detail }: AuditEvent): EventBody {
   return JSON.stringify({
-    sequence,
     at: new Date(at).toISOString(),
     action,
     actor: by,
@@ -28,7 +32,7 @@ export function recordOf(sequence: number, event: AuditEvent): string {
     before,
     after,
     detail,
-  });
+  }) as EventBody;
 }
 
 /** @param previous the previous row's hash, 64 hex digits @returns 64 hex digits */
@@ -59,6 +63,7 @@ export function issuanceLine(number: number, record: IssuanceRecord): string {
   return JSON.stringify({
     issuance: number,
     issued_at: record.issuedAt,
+    kind: record.kind,
     spiffe_id: record.spiffeId,
     serial: record.serial,
     entry_id: record.entryId,

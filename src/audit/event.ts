@@ -1,11 +1,13 @@
 /** What the audit records. */
 
+import type { IssuanceRecord } from '../base/index.ts';
 import type { Actor } from './actor.ts';
 
 /** The actions, with what each of them means. */
 export const AUDIT_ACTIONS = {
   'audit.started': 'the first row of a database; issuances from before it are not in the chain',
   'audit.pruned': 'older rows were removed by age or size; the row has the hash of the last one',
+  'audit.tokens_pruned': 'the records of JWT-SVIDs that ended before a time were removed',
   'svid.issued': 'SVIDs were issued; the row has the digest of their records',
   'entry.created': 'an entry was created',
   'entry.changed': 'an entry was changed',
@@ -19,14 +21,15 @@ export const AUDIT_ACTIONS = {
   'authority.rotate_asked': 'somebody asked to replace an authority',
   'authority.import_asked': 'somebody imported the certificates of an offline root',
   'authority.created': 'an authority was created, or arrived from the upstream',
-  'authority.published': 'a root came into the bundle',
+  'authority.published': 'a root or a JWT key came into the bundle',
   'authority.activated': 'an authority signs from now on',
   'authority.retired': 'an authority signs no more',
   'authority.tainted': 'somebody declared that the key of an authority may have leaked',
-  'authority.removed': 'an authority was removed; a root left the bundle',
+  'authority.removed': 'an authority was removed; a root or a JWT key left the bundle',
   'token.created': 'a token of the admin API was created',
   'token.deleted': 'a token of the admin API was deleted',
   'token.reloaded': 'the file with the token of the admin API has another token',
+  'log_level.changed': 'somebody changed the level of the log until the next start',
   'backup.asked': 'somebody asked for a backup, which has the keys of the authorities',
   'admin.refused': 'requests to the admin API were refused; the row counts those of one minute',
   'caller.refused': 'callers of the pipe were refused; the row counts those of one minute',
@@ -52,6 +55,10 @@ export interface AuditEvent {
   readonly detail?: object | undefined;
 }
 
+/** The record of an event as JSON, without its sequence number: made before a long transaction, it keeps that short. */
+export type EventBody = string & { readonly [BODY]: true };
+declare const BODY: unique symbol;
+
 /** The record of a row as JSON. */
 export interface AuditRecord {
   readonly sequence: number;
@@ -69,13 +76,24 @@ export interface AuditRecord {
 
 /** `detail` of `svid.issued`. */
 export interface IssuedDetail {
+  /** All issuances of a group have the same kind. */
+  readonly kind: IssuanceRecord['kind'];
   /** Numbers of the first and the last issuance. */
   readonly first: number;
   readonly last: number;
-  /** The latest end of the certificates, in milliseconds since the epoch. */
+  /** The latest end of the certificates or tokens, in milliseconds since the epoch. */
   readonly latest_end: number;
   /** SHA-256 of the lines of the issuances, lower-case hex. */
   readonly digest: string;
+}
+
+/**
+ * `detail` of `audit.tokens_pruned`. The issuances of all earlier groups of tokens whose `latest_end` is before
+ * `ended_before` may be missing.
+ */
+export interface TokensPrunedDetail {
+  /** Milliseconds since the epoch. */
+  readonly ended_before: number;
 }
 
 /** `detail` of `audit.pruned`. */

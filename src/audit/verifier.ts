@@ -1,7 +1,7 @@
 /** Checks the lines of an export: the chain of hashes, and the digests of issuances. */
 
 import { CHAIN_FORMAT, chainHash, LineDigest, NO_HASH, splitRowLine } from './chain.ts';
-import type { AuditRecord, IssuedDetail, PrunedDetail } from './event.ts';
+import type { AuditRecord, IssuedDetail, PrunedDetail, TokensPrunedDetail } from './event.ts';
 
 /** A row that is changed, missing, or in another place. The message names it. */
 export class ChainError extends Error {}
@@ -20,6 +20,8 @@ export interface Verified {
   readonly anchored: boolean;
   /** Issuances from before the audit existed, which have no digest. */
   readonly unchained: number;
+  /** JWT-SVIDs whose records were removed after their end, as a later row says. */
+  readonly prunedTokens: number;
 }
 
 interface Group extends IssuedDetail {
@@ -42,6 +44,9 @@ export class ChainVerifier {
   #anchored = false;
   #found = false;
   #group: Group | undefined;
+  #prunedTokens = 0;
+  /** Of the groups without issuances that no row accounts for so far, the one whose tokens end last. */
+  #missing: Pick<Group, 'sequence' | 'latest_end'> | undefined;
 
   /** @param expected a hash that one of the rows must have, hex */
   constructor(expected?: string) {
@@ -53,13 +58,20 @@ export class ChainVerifier {
     if (line === '') return;
     if (!this.#begun) this.#begin(line);
     else if (this.#group === undefined) this.#addRow(line);
-    else this.#addIssuance(this.#group, line);
+    else if (this.#mayLack(this.#group) && !isIssuance(line)) {
+      this.#leaveOut(this.#group);
+      this.#addRow(line);
+    } else this.#addIssuance(this.#group, line);
   }
 
   /** @throws ChainError */
   end(): Verified {
     if (!this.#begun) throw new ChainError('the export is empty');
+    if (this.#group !== undefined && this.#mayLack(this.#group)) this.#leaveOut(this.#group);
     if (this.#group !== undefined) this.#failGroup(this.#group, 'some of its issuances are missing');
+    if (this.#missing !== undefined) {
+      this.#failGroup(this.#missing, 'its issuances are missing, and no later row says that they were removed');
+    }
     if (this.#expected !== undefined && !this.#found) {
       throw new ChainError(
         `no row from ${this.#after} to ${this.#sequence} has the expected hash ${this.#expected}: rows at the end were removed, or the chain was computed anew, or the row is older than those that are kept`,
@@ -73,6 +85,7 @@ export class ChainVerifier {
       after: this.#after,
       anchored: this.#anchored,
       unchained: this.#unchained,
+      prunedTokens: this.#prunedTokens,
     };
   }
 
@@ -117,6 +130,9 @@ export class ChainVerifier {
     if (action === 'audit.pruned') {
       const { last, hash } = detail as unknown as PrunedDetail;
       if (last === this.#after && hash === this.#afterHash) this.#anchored = true;
+    } else if (action === 'audit.tokens_pruned') {
+      const { ended_before: endedBefore } = detail as unknown as TokensPrunedDetail;
+      if (this.#missing !== undefined && this.#missing.latest_end < endedBefore) this.#missing = undefined;
     } else if (action === 'audit.started') {
       this.#unchained = Number(detail?.issuances_before ?? 0);
     } else if (action === 'svid.issued') {
@@ -138,9 +154,24 @@ export class ChainVerifier {
     }
   }
 
-  #failGroup({ sequence }: Group, problem: string): never {
+  /** A group of tokens has all its issuances in an export, or none after their end. */
+  #mayLack({ kind, next, first }: Group): boolean {
+    return kind === 'jwt' && next === first;
+  }
+
+  #leaveOut({ sequence, first, last, latest_end }: Group): void {
+    this.#group = undefined;
+    this.#prunedTokens += last - first + 1;
+    if (this.#missing === undefined || latest_end > this.#missing.latest_end) this.#missing = { sequence, latest_end };
+  }
+
+  #failGroup({ sequence }: Pick<Group, 'sequence'>, problem: string): never {
     throw new ChainError(`row ${sequence}, which has the digest of issuances: ${problem}`);
   }
+}
+
+function isIssuance(line: string): boolean {
+  return (parse(line) as { readonly issuance?: unknown }).issuance !== undefined;
 }
 
 function parse(line: string): unknown {

@@ -13,7 +13,7 @@ export { syncToDisk, writeFileAtomic } from './files.ts';
 export type { Finding, Severity } from './finding.ts';
 export { accountOf, groupId, groupMembers, groupName, isNamedGroup } from './groups.ts';
 export { OPEN_INPUT, readInputFile, readRegular, readRegularFile } from './input-file.ts';
-export type { IssuanceRecord } from './issuance.ts';
+export { ISSUANCE_KINDS, type IssuanceRecord } from './issuance.ts';
 export { KeyedListeners } from './keyed-listeners.ts';
 export { Listeners, tellEach } from './listeners.ts';
 export { isLoopback } from './loopback.ts';
@@ -30,7 +30,15 @@ export {
 } from './privacy.ts';
 export { type IdRange, readIdMap } from './proc/id-map.ts';
 export { linesOf, otherForm, parseId, readable, readProcFile, readProcRecords } from './proc/text.ts';
-export { type DescriptorPlan, descriptorLimit, descriptors, diskOf, planDescriptors } from './resources.ts';
+export {
+  ADMIN_LISTENERS,
+  type DescriptorPlan,
+  descriptorLimit,
+  descriptors,
+  diskOf,
+  planDescriptors,
+} from './resources.ts';
+export { includesRole, ROLES, type Role } from './roles.ts';
 export { commandLine, isShownWhole, shellQuote } from './shell.ts';
 export { Slices } from './slices.ts';
 export { MAX_SOCKET_PATH_BYTES, readSocketPath } from './socket-path.ts';
@@ -49,8 +57,9 @@ export {
   walkToMade,
 } from './trusted-path.ts';
 export { currentTurn } from './turn.ts';
+export { parseUnique } from './unique-json.ts';
 export { readUnmappedIds, type UnmappedIds } from './unmapped-ids.ts';
 export { type Observer, observer } from './user-ids.ts';
-export { BACKDATE_MS, isValidAt } from './validity.ts';
+export { BACKDATE_MS, isValidAt, TOKEN_LEEWAY_MS } from './validity.ts';
 export { version } from './version.ts';
 export { isWithin } from './within.ts';

@@ -21,6 +21,10 @@ export class KeyedListeners<Key> {
     return there instanceof Set ? there : [there];
   }
 
+  keys(): Iterable<Key> {
+    return this.#byKey.keys();
+  }
+
   has(key: Key): boolean {
     return this.#byKey.has(key);
   }

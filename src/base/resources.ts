@@ -52,17 +52,22 @@ export interface DescriptorPlan {
 
 /** For the database, files and directories of /proc, hashed programs, and the container engine. */
 const OWN = 128;
-const ADMIN_LISTENERS = 2;
+export const ADMIN_LISTENERS = 2;
 /** A socket and a pidfd. */
 const PER_CALLER = 2;
 
-/** @param limit the process's limit @param wanted the configured numbers, which may be reduced */
+/**
+ * @param limit the process's limit
+ * @param wanted the configured numbers, which may be reduced
+ * @param listeners the number of listeners that have as many connections as the admin API
+ */
 export function planDescriptors(
   limit: number,
   wanted: Pick<DescriptorPlan, 'adminConnections' | 'pipeConnectionsPerUid'>,
+  listeners = ADMIN_LISTENERS,
 ): DescriptorPlan {
   const adminConnections = Math.max(4, Math.min(wanted.adminConnections, Math.floor(limit / 8)));
-  const left = limit - OWN - ADMIN_LISTENERS * adminConnections;
+  const left = limit - OWN - listeners * adminConnections;
   const pipeConnections = Math.max(4, Math.floor(left / PER_CALLER));
   const pipeConnectionsPerUid = Math.min(wanted.pipeConnectionsPerUid, Math.ceil(pipeConnections / 2));
   return { adminConnections, pipeConnections, pipeConnectionsPerUid };

@@ -8,7 +8,7 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import { type Actor, SERVER } from '../audit/index.ts';
-import { type Clock, type Deadline, isValidAt, Listeners, SidekeyError } from '../base/index.ts';
+import { type Clock, isValidAt, Listeners, SidekeyError } from '../base/index.ts';
 import type { AuthorityKeyType, TrustDomain } from '../spiffe/index.ts';
 import type { Log } from '../telemetry/index.ts';
 import {
@@ -20,25 +20,28 @@ import {
   upstreamIntermediate,
   upstreamRoot,
 } from './authority.ts';
-import { type AuthorityAudit, AuthorityAuditor, audited } from './authority-audit.ts';
+import { type AuthorityAuditor, audited } from './authority-audit.ts';
 import { AuthorityLog } from './authority-log.ts';
 import { type AuthorityView, listAuthorities, movesBetween, troubleOf, upstreamInfo } from './authority-report.ts';
-import { ownBundle } from './bundle.ts';
-import { type AuditedMove, type AuthorityState, KeyStore, type StoredAuthorities } from './key-store.ts';
+import type { OwnBundle } from './bundle.ts';
+import { type AuthorityState, KeyStore, type StoredAuthorities } from './key-store.ts';
 import { Minter } from './mint.ts';
 import type { NamePart } from './name.ts';
 import { type Need, type Plan, plan, type Situation, type Slots } from './plan.ts';
+import { Reviews } from './reviews.ts';
 import type { RotationTerms } from './rotation.ts';
 import { localSigner, type Signer } from './signer.ts';
 import { isTrusted, moved, type Slot } from './slot.ts';
 import { statesAfter } from './stored-states.ts';
 import { hasOther, markTainted, taintedSigners, taintedWith } from './taint.ts';
-import type { AuthorityInfo, AuthorityMove, LaggingProxy, TrustBundle, UpstreamInfo } from './types.ts';
+import type { AuditedMove, AuthorityInfo, AuthorityMove, LaggingProxy, UpstreamInfo } from './types.ts';
 import type { MintedKey, UpstreamAuthority } from './upstream/upstream.ts';
 
 export interface AuthoritiesOptions {
   readonly trustDomain: TrustDomain;
   readonly store: KeyStore;
+  /** Gets the roots. */
+  readonly bundle: OwnBundle;
   readonly clock: Clock;
   readonly log: Log;
   readonly subject: readonly NamePart[];
@@ -47,7 +50,7 @@ export interface AuthoritiesOptions {
   readonly terms: RotationTerms;
   /** The upstream that signs the intermediates; undefined: own roots sign them. {@link Authorities.close} closes it. */
   readonly upstream?: UpstreamAuthority | undefined;
-  readonly audit: AuthorityAudit;
+  readonly auditor: AuthorityAuditor;
   /** The proxies that have not acknowledged the bundle with this sequence number. */
   readonly lagging: (sequenceNumber: number) => Iterable<LaggingProxy>;
   /** The proxies that may still use an SVID of one of these authorities. */
@@ -58,9 +61,6 @@ export interface AuthoritiesOptions {
  * The maximum numbers of valid authorities: operators can replace none beyond them, since the bundle has every root.
  */
 const LIMITS: Readonly<Record<AuthorityRole, number>> = { root: 8, intermediate: 64 };
-/** Time between a failed review and the next one, in milliseconds. */
-const RETRY_MS = 30_000;
-
 /** An answer of the upstream, and why it could not be stored. */
 interface Arrival {
   readonly minted: MintedKey;
@@ -68,7 +68,6 @@ interface Arrival {
 }
 
 export class Authorities {
-  readonly bundleChange: Listeners<TrustBundle>;
   readonly replaced: Listeners<void>;
   readonly moves: Listeners<AuthorityMove>;
   readonly #options: AuthoritiesOptions;
@@ -80,7 +79,6 @@ export class Authorities {
   /** The states on disk. */
   #state: AuthorityState;
   #signer: Signer | undefined;
-  #bundle: TrustBundle;
   #next: Plan['next'];
   /** Issued SVIDs must be replaced, but the listeners have not been told yet. */
   #replacing = false;
@@ -90,37 +88,24 @@ export class Authorities {
   readonly #tainting = new Map<string, Actor>();
   /** Answers of the upstream that have not been stored. */
   #arrived: Arrival[] = [];
-  #reviewAt = 0;
-  #reviewing: Promise<void> | undefined;
-  /** Why the last review failed; undefined if it did not. */
-  #failure: unknown;
-  /** Resolves at the end of the next review. */
-  #reviewed = Promise.withResolvers<void>();
-  #deadline: Deadline | undefined;
-  readonly #stopListening: () => void;
-  #closed = false;
+  readonly #reviews: Reviews;
 
-  private constructor(
-    options: AuthoritiesOptions,
-    { state, roots, intermediates }: StoredAuthorities,
-    auditor: AuthorityAuditor,
-  ) {
-    const { log, clock, upstream, terms, trustDomain } = options;
+  private constructor(options: AuthoritiesOptions, { state, roots, intermediates }: StoredAuthorities) {
+    const { log, clock, upstream, terms, bundle } = options;
     this.#options = options;
     this.#slots = { roots, intermediates };
     this.#state = state;
     this.#startedAt = clock.now();
-    this.#bundle = ownBundle(trustDomain, [], state.sequenceNumber);
+    bundle.continueAfter(state.sequenceNumber);
     this.#log = new AuthorityLog(log);
-    this.#audit = auditor;
+    this.#audit = options.auditor;
     const take = (minted: MintedKey) => this.#take(minted);
     const life = terms.intermediateLife;
     const isAutomatic = upstream !== undefined && upstream.manual === undefined;
     this.#minter = isAutomatic ? new Minter({ upstream, keyType: options.keyType, life, clock, log, take }) : undefined;
-    // The instants of a plan are of the former time then.
-    this.#stopListening = clock.onSetBack(() => void this.#reviewAnew().catch(() => undefined));
+    const review = () => this.#reviewNow();
+    this.#reviews = new Reviews({ clock, log, failed: 'the authorities could not be renewed', review });
     const failed = (err: unknown) => log.error({ err }, 'authority listener failed');
-    this.bundleChange = new Listeners(failed);
     this.replaced = new Listeners(failed);
     this.moves = new Listeners(failed);
   }
@@ -135,19 +120,14 @@ export class Authorities {
       const how = 'keys of authorities were encrypted or decrypted, as the settings require';
       options.log.info({ keys: stored.rewritten }, how);
     }
-    const authorities = new Authorities(options, stored, await AuthorityAuditor.open(options.audit, stored.state));
+    const authorities = new Authorities(options, stored);
     try {
-      await authorities.#review();
+      await authorities.#reviews.run();
     } catch (error) {
       await authorities.close();
       throw SidekeyError.from(error, 'ERR_CA', `the authorities could not be created: ${(error as Error).message}`);
     }
     return authorities;
-  }
-
-  /** The trust bundle; it has no authorities until the first answer of the upstream. */
-  bundle(): TrustBundle {
-    return this.#bundle;
   }
 
   signs(authorityId: string): boolean {
@@ -232,7 +212,7 @@ export class Authorities {
     }
     this.#asked.add(role);
     try {
-      await this.#reviewAnew();
+      await this.#reviews.runAnew();
     } catch (error) {
       throw SidekeyError.from(error, 'ERR_CA', `the ${role} could not be replaced: ${(error as Error).message}`);
     } finally {
@@ -280,7 +260,7 @@ export class Authorities {
     // Even if the review fails, the tainted authority must sign nothing more.
     if (this.#signer !== undefined && ids.has(this.#signer.id)) this.#signer = undefined;
     try {
-      await this.#reviewAnew();
+      await this.#reviews.runAnew();
     } catch (error) {
       throw SidekeyError.from(
         error,
@@ -301,71 +281,44 @@ export class Authorities {
   async signer(): Promise<Signer> {
     const { clock } = this.#options;
     // The first call may join a review that began before the clock jumped.
-    for (let reviews = 0; reviews < 2 && this.#isDue(); reviews += 1) await this.#review().catch(() => undefined);
-    while (this.#signer === undefined && this.#isTaintPending() && !this.#closed) await this.#reviewed.promise;
-    if (this.#closed) throw new SidekeyError('ERR_CA', 'the authority is closed');
+    for (let reviews = 0; reviews < 2 && this.#isDue(); reviews += 1) await this.#reviews.run().catch(() => undefined);
+    while (this.#signer === undefined && this.#isTaintPending() && !this.#reviews.closed) {
+      await this.#reviews.ended();
+    }
+    if (this.#reviews.closed) throw new SidekeyError('ERR_CA', 'the authority is closed');
     const signer = this.#signer;
     if (signer !== undefined && isValidAt(signer, clock.now())) return signer;
     throw new SidekeyError('ERR_CA', this.trouble() ?? 'no authority is valid now, and none can be created', {
-      cause: this.#failure,
+      cause: this.#reviews.failure,
     });
   }
 
   #isDue(): boolean {
     const now = this.#options.clock.now();
-    return now >= this.#reviewAt || (this.#signer !== undefined && !isValidAt(this.#signer, now));
+    return this.#reviews.isDue(now) || (this.#signer !== undefined && !isValidAt(this.#signer, now));
   }
 
   /** True while a successor of a tainted authority waits for the proxies. */
   #isTaintPending(): boolean {
-    if (this.#failure !== undefined) return false;
+    if (this.#reviews.failure !== undefined) return false;
     return this.#tainting.size > 0 || (this.#next !== undefined && taintedSigners(this.#slots).size > 0);
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
-    this.#stopListening();
-    this.#deadline?.cancel();
+    this.#reviews.stop();
     // The minter closes its upstream.
     if (this.#minter === undefined) await this.#options.upstream?.close();
     else await this.#minter.close();
-    await this.#reviewing?.catch(() => undefined);
-    this.#reviewed.resolve();
+    await this.#reviews.close();
   }
 
   async #take(minted: MintedKey): Promise<void> {
     const arrival: Arrival = { minted, failure: undefined };
     this.#arrived.push(arrival);
-    await this.#reviewAnew();
+    await this.#reviews.runAnew();
     if (arrival.failure === undefined) return;
     const message = `the answer of the upstream could not be stored: ${(arrival.failure as Error).message}`;
     throw SidekeyError.from(arrival.failure, 'ERR_CA', message);
-  }
-
-  /** Starts a review after the running one, which may have missed the latest change. */
-  async #reviewAnew(): Promise<void> {
-    while (this.#reviewing !== undefined) await this.#reviewing.catch(() => undefined);
-    await this.#review();
-  }
-
-  /** Runs one review at a time. A failure is logged, and another review is scheduled. */
-  #review(): Promise<void> {
-    this.#reviewing ??= this.#reviewNow()
-      .then(() => {
-        this.#failure = undefined;
-      })
-      .catch((error: unknown) => {
-        this.#failure = error;
-        this.#options.log.error({ err: error, retry_ms: RETRY_MS }, 'the authorities could not be renewed');
-        this.#reviewNextAt(this.#options.clock.now() + RETRY_MS);
-        throw error;
-      })
-      .finally(() => {
-        this.#reviewing = undefined;
-        this.#reviewed.resolve();
-        this.#reviewed = Promise.withResolvers();
-      });
-    return this.#reviewing;
   }
 
   async #reviewNow(): Promise<void> {
@@ -384,17 +337,19 @@ export class Authorities {
     const next = await this.#plan(tainting, situation);
     const isNewlyPublished = next.next !== undefined && next.next.slot.authority !== this.#next?.slot.authority;
     const trusted = next.roots.filter((slot) => isTrusted(slot, now)).map(({ authority }) => authority);
+    const { bundle } = this.#options;
     const moves = movesBetween(before, next, now);
-    await this.#save(statesAfter(this.#state, next, trusted, tainting, now), audited(moves, taintedBy));
+    const states = statesAfter({ before: this.#state, plan: next, trusted, tainting, now, bundle });
+    await this.#save(states, audited(moves, taintedBy));
     this.#slots = next;
     this.#next = next.next?.activation.isDue === false ? next.next : undefined;
     for (const id of tainting) this.#tainting.delete(id);
 
     if (situation.asked.has('intermediate')) this.#replacing = true;
     this.#changeSigner(next);
-    this.#reviewNextAt(next.lookAt);
+    this.#reviews.nextAt(next.lookAt);
     this.#log.planned(next, before, isNewlyPublished, this.#view());
-    this.#publish(trusted);
+    bundle.setRoots(trusted, this.#state.sequenceNumber);
     if (this.#replacing && this.#signer !== undefined) {
       this.#replacing = false;
       this.replaced.tell();
@@ -524,35 +479,9 @@ export class Authorities {
   }
 
   /** Stores the states, the bundle's number and the moves in one write, if anything has changed. */
-  async #save(changed: Omit<AuthorityState, 'revision' | 'moves'>, moves: readonly AuditedMove[]): Promise<void> {
-    const { revision, moves: former, ...present } = this.#state;
-    if (!isDeepStrictEqual(changed, present)) {
-      const state = {
-        ...changed,
-        revision: this.#audit.nextRevision,
-        moves: [...this.#audit.pending, ...moves],
-      };
-      await this.#options.store.saveState(state);
-      this.#state = state;
-      this.#audit.stored(state);
-    }
-  }
-
-  /** Announces the bundle if it has changed; its number is on disk by now. */
-  #publish(trusted: readonly Authority[]): void {
-    const before = this.#bundle;
-    if (before.sequenceNumber === this.#state.sequenceNumber && before.x509Authorities.length === trusted.length)
-      return;
-    this.#bundle = ownBundle(this.#options.trustDomain, trusted, this.#state.sequenceNumber);
-    this.bundleChange.tell(this.#bundle);
-  }
-
-  #reviewNextAt(instant: number): void {
-    this.#reviewAt = instant;
-    this.#deadline?.cancel();
-    if (this.#closed || instant === Number.POSITIVE_INFINITY) return;
-    this.#deadline = this.#options.clock.at(instant, () => {
-      this.#review().catch(() => undefined); // #review has logged it and scheduled the next one
-    });
+  async #save(state: AuthorityState, moves: readonly AuditedMove[]): Promise<void> {
+    if (isDeepStrictEqual(state, this.#state)) return;
+    await this.#options.store.saveState(state, moves);
+    this.#state = state;
   }
 }

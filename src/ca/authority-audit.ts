@@ -5,8 +5,8 @@
  */
 
 import { type Actor, type AuditAction, type AuditEvent, SERVER } from '../audit/index.ts';
-import type { AuditedMove, AuthorityState } from './key-store.ts';
-import type { AuthorityMove } from './types.ts';
+import type { KeyStore } from './key-store.ts';
+import type { AuditedMove, AuthorityMove, StoredMove } from './types.ts';
 
 /** The part of the audit that the authorities need. */
 export interface AuthorityAudit {
@@ -28,51 +28,39 @@ const ACTIONS: Readonly<Record<AuthorityMove['state'], AuditAction>> = {
   gone: 'authority.removed',
 };
 
+/** Adds the rows of roots, intermediates and JWT keys, whose states are in one file. */
 export class AuthorityAuditor {
   readonly #audit: AuthorityAudit;
-  /** The moves that are in the file but not in the audit yet. */
-  #pending: readonly AuditedMove[];
-  #revision: number;
+  readonly #store: KeyStore;
+  /** The last flush; the next one begins after it, so that no move is added twice. */
+  #flushing: Promise<void> = Promise.resolve();
 
-  private constructor(audit: AuthorityAudit, { moves, revision }: AuthorityState) {
+  private constructor(audit: AuthorityAudit, store: KeyStore) {
     this.#audit = audit;
-    this.#pending = moves;
-    this.#revision = revision;
+    this.#store = store;
   }
 
-  /** Records what the former process could not. @throws ERR_STORE */
-  static async open(audit: AuthorityAudit, state: AuthorityState): Promise<AuthorityAuditor> {
-    const auditor = new AuthorityAuditor(audit, state);
-    const recorded = await audit.authorityRevision();
-    if (recorded >= state.revision) auditor.#pending = [];
-    // An older copy of the states may have been restored; revisions must not repeat.
-    auditor.#revision = Math.max(recorded, state.revision);
+  /** Records what the former process could not. Reads the states first. @throws ERR_STORE; ERR_CA as {@link KeyStore.states} */
+  static async open(audit: AuthorityAudit, store: KeyStore): Promise<AuthorityAuditor> {
+    await store.states();
+    const auditor = new AuthorityAuditor(audit, store);
+    store.recorded(await audit.authorityRevision());
     await auditor.flush();
     return auditor;
   }
 
-  /** The revision of the next states. */
-  get nextRevision(): number {
-    return this.#revision + 1;
+  /** Adds the rows of the stored moves. @throws ERR_STORE; a later call repeats it */
+  flush(): Promise<void> {
+    this.#flushing = this.#flushing.catch(() => undefined).then(() => this.#flush());
+    return this.#flushing;
   }
 
-  /** Moves of a change that could not be recorded so far, which the next states must contain. */
-  get pending(): readonly AuditedMove[] {
-    return this.#pending;
-  }
-
-  /** Call it when the states are on disk. */
-  stored({ moves, revision }: AuthorityState): void {
-    this.#pending = moves;
-    this.#revision = revision;
-  }
-
-  /** Adds the rows of the stored states. @throws ERR_STORE; a later call repeats it */
-  async flush(): Promise<void> {
-    if (this.#pending.length === 0) return;
-    const events = this.#pending.flatMap(eventsOf);
-    await this.#audit.append(events, { authorityRevision: this.#revision });
-    this.#pending = [];
+  async #flush(): Promise<void> {
+    const moves = this.#store.unrecorded;
+    const last = moves.at(-1);
+    if (last === undefined) return;
+    await this.#audit.append(moves.flatMap(eventsOf), { authorityRevision: last.revision });
+    this.#store.recorded(last.revision);
   }
 
   /** Records a request before it is carried out. @throws ERR_STORE */
@@ -87,7 +75,7 @@ export class AuthorityAuditor {
 }
 
 /** Two for a new authority that came into use at once. */
-function eventsOf({ at, id, role, state, before, by }: AuditedMove): AuditEvent[] {
+function eventsOf({ at, id, role, state, before, by }: StoredMove): AuditEvent[] {
   const one = (action: AuditAction, from: string | undefined, to: string): AuditEvent => {
     const shown = (name: string) => ({ role, state: name });
     return { at, action, by, target: id, before: from === undefined ? undefined : shown(from), after: shown(to) };

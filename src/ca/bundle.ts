@@ -1,18 +1,98 @@
 /** The trust domain's own bundle. */
 
-import { makeTrustBundle, type TrustBundle, type TrustDomain } from '../spiffe/index.ts';
+import { Listeners } from '../base/index.ts';
+import { type JwtAuthority, makeTrustBundle, type TrustBundle, type TrustDomain } from '../spiffe/index.ts';
 import type { Authority } from './authority.ts';
 
 /** How often others should look for a change, in seconds; SPIRE's default. */
 const REFRESH_HINT = 300;
 
-/** The bundle of these roots, oldest first. */
-export function ownBundle(trustDomain: TrustDomain, roots: readonly Authority[], sequenceNumber: number): TrustBundle {
+/** The bundle of these roots and JWT keys, the roots oldest first. */
+export function ownBundle(
+  trustDomain: TrustDomain,
+  roots: readonly Authority[],
+  sequenceNumber: number,
+  jwtAuthorities: readonly JwtAuthority[] = [],
+): TrustBundle {
   const oldestFirst = [...roots].sort((a, b) => a.notBefore - b.notBefore || (a.id < b.id ? -1 : 1));
   return makeTrustBundle({
     trustDomain,
     roots: oldestFirst.map((root) => root.certificate),
+    jwtAuthorities,
     sequenceNumber,
     refreshHint: REFRESH_HINT,
   });
+}
+
+/**
+ * The bundle that is published. Roots and JWT keys change independently, and each stores the number of its last change;
+ * the bundle has the larger one.
+ */
+export class OwnBundle {
+  readonly change: Listeners<TrustBundle>;
+  readonly #trustDomain: TrustDomain;
+  #roots: readonly Authority[] = [];
+  #rootsNumber = 0;
+  #jwtKeys: readonly JwtAuthority[] = [];
+  #jwtNumber = 0;
+  #bundle: TrustBundle;
+  /** The largest number that a bundle has, or may have. */
+  #lastNumber = 0;
+  #isOpen = false;
+
+  /** @param failed called with the errors that listeners throw */
+  constructor(trustDomain: TrustDomain, failed: (error: unknown) => void) {
+    this.#trustDomain = trustDomain;
+    this.#bundle = ownBundle(trustDomain, [], 0);
+    this.change = new Listeners(failed);
+  }
+
+  get current(): TrustBundle {
+    return this.#bundle;
+  }
+
+  /** Notes a stored number: later ones are larger. */
+  continueAfter(sequenceNumber: number): void {
+    this.#lastNumber = Math.max(this.#lastNumber, sequenceNumber);
+  }
+
+  /**
+   * The number of the next change. It is at least the time in seconds, so that it grows even after an older copy of the
+   * states was restored. Changes before {@link open} share one number, since no bundle was given out between them.
+   * @param now milliseconds since the epoch
+   */
+  nextNumber(now: number): number {
+    const number = Math.max(this.#lastNumber + 1, Math.floor(now / 1000));
+    if (this.#isOpen) this.#lastNumber = number;
+    return number;
+  }
+
+  /** Sets the roots. @param number of their last change, which is stored */
+  setRoots(roots: readonly Authority[], number: number): void {
+    // Expired roots leave the bundle without a new number if it was stored before.
+    if (number === this.#rootsNumber && roots.length === this.#roots.length) return;
+    this.#roots = roots;
+    this.#rootsNumber = number;
+    this.#changed();
+  }
+
+  /** Sets the JWT keys. @param number of their last change, which is stored */
+  setJwtKeys(keys: readonly JwtAuthority[], number: number): void {
+    if (number === this.#jwtNumber && keys.length === this.#jwtKeys.length) return;
+    this.#jwtKeys = keys;
+    this.#jwtNumber = number;
+    this.#changed();
+  }
+
+  /** From now on the bundle may be given out, so each change gets a number of its own. */
+  open(): void {
+    this.#isOpen = true;
+    this.continueAfter(this.#bundle.sequenceNumber);
+  }
+
+  #changed(): void {
+    const number = Math.max(this.#rootsNumber, this.#jwtNumber);
+    this.#bundle = ownBundle(this.#trustDomain, this.#roots, number, this.#jwtKeys);
+    this.change.tell(this.#bundle);
+  }
 }

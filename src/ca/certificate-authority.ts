@@ -1,12 +1,15 @@
 /** The certificate authority of one trust domain: {@link openCertificateAuthority}. */
 
-import type { Clock } from '../base/index.ts';
+import { type Clock, SidekeyError } from '../base/index.ts';
 import type { AuthorityKeyType, SvidKeyType, TrustDomain } from '../spiffe/index.ts';
 import type { Log } from '../telemetry/index.ts';
 import { Authorities } from './authorities.ts';
-import { type AuthorityAudit, NO_AUDIT } from './authority-audit.ts';
+import { type AuthorityAudit, AuthorityAuditor, NO_AUDIT } from './authority-audit.ts';
+import { OwnBundle } from './bundle.ts';
 import type { IssuanceTimes } from './issuance-times.ts';
 import { Issuer } from './issuer.ts';
+import type { InspectedJwtKey } from './jwt/key-store.ts';
+import { JwtKeys } from './jwt/keys.ts';
 import { KeyCodec, type Passphrases } from './key-codec.ts';
 import { type InspectedAuthority, KeyStore } from './key-store.ts';
 import { parseName } from './name.ts';
@@ -49,10 +52,26 @@ export interface CertificateAuthorityOptions extends Passphrases {
   readonly caKeyType: AuthorityKeyType;
   /** The first parts of new authorities' subjects: `C=US,O=SPIFFE`. */
   readonly caSubject: string;
+  /** The keys of JWT-SVIDs; undefined: the trust domain has none. */
+  readonly jwt?: JwtOptions | undefined;
   /** Undefined: issuances are not measured. */
   readonly issuanceTimes?: IssuanceTimes;
   /** Spreads renewals; returns a number in [0, 1). */
   readonly random?: () => number;
+}
+
+export interface JwtOptions {
+  /** The type of new JWT keys. */
+  readonly keyType: AuthorityKeyType;
+  /** Lifetime of a JWT key, in seconds; it signs for a third of it. */
+  readonly keyTtl: number;
+  /** How long a JWT key is in the bundle before it signs, in seconds; at most a third of its lifetime. */
+  readonly publishBefore: number;
+}
+
+/** The longest JWT-SVID TTL that is always honoured in full, in seconds: a key stays for a third of its life. */
+export function longestKeptJwtTtl(keyTtl: number): number {
+  return Math.floor(keyTtl / 3);
 }
 
 /** True if authorities are stored in this directory; false if it does not exist. */
@@ -77,6 +96,14 @@ export function inspectAuthorities(
   return KeyStore.inspect(dir, trustDomain, new KeyCodec(passphrases));
 }
 
+/** The same of the JWT keys. */
+export function inspectJwtKeys(
+  dir: string,
+  { trustDomain, ...passphrases }: Passphrases & { readonly trustDomain: TrustDomain },
+): Promise<InspectedJwtKey[]> {
+  return KeyStore.inspectJwtKeys(dir, trustDomain, new KeyCodec(passphrases));
+}
+
 /**
  * Opens the authority; creates a root and an intermediate if there is none.
  * @throws ERR_CONFIG if the subject is invalid; ERR_CA if a stored authority is unusable, with its file and the remedy
@@ -91,19 +118,27 @@ export async function openCertificateAuthority(options: CertificateAuthorityOpti
   const offline = () => new OfflineRoot({ trustDomain, subject, keyType, clock, store: store.requests() });
   const upstream = offlineRoot === true ? offline() : options.upstream;
   const terms = rotationTerms(options);
+  const bundle = new OwnBundle(trustDomain, (err) => log.error({ err }, 'authority listener failed'));
+  const auditor = await AuthorityAuditor.open(audit, store);
   const authorities = await Authorities.open({
     trustDomain,
     store,
+    bundle,
     clock,
     log,
     subject,
     keyType,
     terms,
     upstream,
-    audit,
+    auditor,
     lagging,
     using,
   });
+  const jwtKeys = await openJwtKeys(options, { store, bundle, auditor }).catch(async (error: unknown) => {
+    await authorities.close();
+    throw error;
+  });
+  bundle.open();
   const svidTerms = { x509SvidTtl, x509SvidKeyType, random };
   const measured = times === undefined ? {} : { times };
   const issuer = new Issuer({ trustDomain, authorities, issuanceLog, clock, log, ...svidTerms, ...measured });
@@ -112,22 +147,48 @@ export async function openCertificateAuthority(options: CertificateAuthorityOpti
     issue: (request) => issuer.issue(request),
     isSlow: (keyType) => issuer.isSlow(keyType),
     signs: (authorityId) => authorities.signs(authorityId),
-    bundle: () => authorities.bundle(),
-    authorities: () => authorities.list(),
+    jwtSigner: async () => jwtKeysOf(jwtKeys).signer(),
+    bundle: () => bundle.current,
+    authorities: () => [...authorities.list(), ...(jwtKeys?.list() ?? [])],
     trouble: () => authorities.trouble(),
     upstream: () => authorities.upstream(),
-    rotate: (role, by) => authorities.rotate(role, by),
-    taint: (id, by) => authorities.taint(id, by),
+    rotate: async (role, by) => (role === 'jwt' ? jwtKeysOf(jwtKeys).rotate(by) : authorities.rotate(role, by)),
+    taint: (id, by) => (jwtKeys?.has(id) ? jwtKeys.taint(id, by) : authorities.taint(id, by)),
     import: (certificates, by) => authorities.import(certificates, by),
-    snapshot: () => authorities.snapshot(),
-    onMove: (listener) => authorities.moves.add(listener),
-    onBundleChange: (listener) => authorities.bundleChange.add(listener),
+    snapshot: () => {
+      const files = authorities.snapshot();
+      return jwtKeys?.withoutTainted(files) ?? files;
+    },
+    onMove: (listener) => {
+      const stops = [authorities.moves, ...(jwtKeys === undefined ? [] : [jwtKeys.moves])].map((all) =>
+        all.add(listener),
+      );
+      return () => {
+        for (const stop of stops) stop();
+      };
+    },
+    onBundleChange: (listener) => bundle.change.add(listener),
     onReplaced: (listener) => authorities.replaced.add(listener),
     close: async () => {
       await issuer.close();
+      await jwtKeys?.close();
       await authorities.close();
     },
   };
+}
+
+async function openJwtKeys(
+  { jwt, clock, log }: CertificateAuthorityOptions,
+  { store, ...parts }: { readonly store: KeyStore; readonly bundle: OwnBundle; readonly auditor: AuthorityAuditor },
+): Promise<JwtKeys | undefined> {
+  if (jwt === undefined) return undefined;
+  const terms = { life: jwt.keyTtl * 1000, publishBefore: jwt.publishBefore * 1000 };
+  return JwtKeys.open({ ...parts, store: store.jwtKeys(), clock, log, keyType: jwt.keyType, terms });
+}
+
+function jwtKeysOf(keys: JwtKeys | undefined): JwtKeys {
+  if (keys === undefined) throw new SidekeyError('ERR_CA', 'this trust domain has no JWT keys');
+  return keys;
 }
 
 function rotationTerms(options: CertificateAuthorityOptions): RotationTerms {

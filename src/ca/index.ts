@@ -1,7 +1,14 @@
 /** The certificate authority of one trust domain. */
 
-export { inspectAuthorities, longestKeptSvidTtl, openCertificateAuthority } from './certificate-authority.ts';
+export {
+  inspectAuthorities,
+  inspectJwtKeys,
+  longestKeptJwtTtl,
+  longestKeptSvidTtl,
+  openCertificateAuthority,
+} from './certificate-authority.ts';
 export { IssuanceTimes } from './issuance-times.ts';
+export type { JwtSigner } from './jwt/signer.ts';
 export type { Passphrases } from './key-codec.ts';
 export { hasAuthorities } from './key-store.ts';
 export { parseName } from './name.ts';

@@ -175,5 +175,5 @@ export class Issuer {
 
 function recordOf(svid: X509Svid, issuedAt: number): IssuanceRecord {
   const { serial, spiffeId, entryId, authorityId, notBefore, notAfter } = svid;
-  return { serial, spiffeId, entryId, authorityId, notBefore, notAfter, issuedAt };
+  return { kind: 'x509', serial, spiffeId, entryId, authorityId, notBefore, notAfter, issuedAt };
 }

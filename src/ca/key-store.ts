@@ -8,7 +8,6 @@ import { X509Certificate } from 'node:crypto';
 import { constants, existsSync, readdirSync, readFileSync } from 'node:fs';
 import { lstat, mkdir, open, readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
-import type { Actor } from '../audit/index.ts';
 import { OPEN_INPUT, readRegular, SidekeyError, writeFileAtomic } from '../base/index.ts';
 import type { TrustDomain } from '../spiffe/index.ts';
 import {
@@ -20,10 +19,18 @@ import {
   readAuthority,
   upstreamRoot,
 } from './authority.ts';
+import { areGone, type GoneAuthorities } from './gone.ts';
+import {
+  type InspectedJwtKey,
+  JWT_KEY_FILE,
+  type JwtKeyState,
+  JwtKeyStore,
+  parseJwtKeyState,
+} from './jwt/key-store.ts';
 import { type KeyCodec, PassphraseError, type ReadPrivateKey } from './key-codec.ts';
 import { pemBlocks } from './pem.ts';
-import { SLOT_STATES, type Slot, type SlotState } from './slot.ts';
-import type { AuthorityMove } from './types.ts';
+import { areStoredSlots, type Slot, type SlotState, type StoredSlots } from './slot.ts';
+import type { AuditedMove, StoredMove } from './types.ts';
 import type { RequestStore } from './upstream/offline.ts';
 
 export interface StoredAuthorities {
@@ -37,32 +44,16 @@ export interface StoredAuthorities {
   readonly state: AuthorityState;
 }
 
-/** What changes in the authorities' life, in one file so that it changes at once. */
+/** What changes in the life of roots and intermediates, in one file so that it changes at once. */
 export interface AuthorityState {
-  /** Of the last published bundle; 0 before the first one. */
+  /** Of the first published bundle with the present roots; 0 before there was one. */
   readonly sequenceNumber: number;
   /** The roots of that bundle, sorted. */
   readonly rootIds: readonly string[];
   /** By authority ID; undefined if none were stored. */
-  readonly slots: Readonly<Record<string, Omit<Slot, 'authority'>>> | undefined;
-  /** Increases with each change. 0 in files of earlier versions. */
-  readonly revision: number;
-  /** What this change did. If a crash came before it was recorded in the audit, the next start records it. */
-  readonly moves: readonly AuditedMove[];
+  readonly slots: StoredSlots | undefined;
   /** The removed authorities that have not expired, by ID. If the file of one still exists, it is deleted. */
-  readonly gone: Readonly<Record<string, GoneAuthority>>;
-}
-
-/** A change of an authority's state, and who asked for it. */
-export interface AuditedMove extends AuthorityMove {
-  readonly by: Actor;
-}
-
-export interface GoneAuthority {
-  /** Milliseconds since the epoch. */
-  readonly notAfter: number;
-  /** True if it was tainted: it never comes back. */
-  readonly tainted: boolean;
+  readonly gone: GoneAuthorities;
 }
 
 interface ReadAuthority {
@@ -77,6 +68,34 @@ export interface InspectedAuthority extends ReadAuthority {
   readonly state: SlotState | undefined;
 }
 
+export interface LookedAuthorities {
+  readonly state: AuthorityState;
+  readonly found: InspectedAuthority[];
+  readonly jwtKeys: InspectedJwtKey[];
+}
+
+/** What the audit needs of the states. */
+interface AuditedStates {
+  /** Increases with each write that has moves. 0 in files of earlier versions. */
+  readonly revision: number;
+  /** The moves that were not in the audit yet, oldest first. If a crash comes before they are, the next start adds them. */
+  readonly moves: readonly StoredMove[];
+}
+
+/** The content of the file of states. */
+export interface StoredStates extends AuditedStates {
+  readonly x509: AuthorityState;
+  /** Undefined if none were stored. */
+  readonly jwt: JwtKeyState | undefined;
+}
+
+const NO_STATES: StoredStates = {
+  x509: { sequenceNumber: 0, rootIds: [], slots: undefined, gone: {} },
+  jwt: undefined,
+  revision: 0,
+  moves: [],
+};
+
 /** `anchor`: an upstream's root, without a key. */
 const AUTHORITY_FILE = /^(root|intermediate|anchor)-([0-9a-f]+)\.pem$/;
 /** The beginning of the names of the files that mark tainted authorities. */
@@ -89,7 +108,13 @@ const MAX_BYTES = 1024 * 1024;
 const HALF_WRITTEN = /\.new$/;
 
 /** The names of all files of the authorities; of the request to an offline root too. */
-const OWN_FILES = [AUTHORITY_FILE, /^tainted-[0-9a-f]+$/, /^(state|bundle)\.json$/, /^request\.(csr|key)$/];
+const OWN_FILES = [
+  AUTHORITY_FILE,
+  JWT_KEY_FILE,
+  /^tainted-[0-9a-f]+$/,
+  /^(state|bundle)\.json$/,
+  /^request\.(csr|key)$/,
+];
 
 /** Whether a file with this name belongs to the authorities. */
 export function isAuthorityFile(name: string): boolean {
@@ -112,6 +137,9 @@ export class KeyStore {
   readonly #dir: string;
   readonly #trustDomain: TrustDomain;
   readonly #keys: KeyCodec;
+  #states = NO_STATES;
+  /** The newest revision that is in the audit. */
+  #recorded = 0;
 
   private constructor(dir: string, trustDomain: TrustDomain, keys: KeyCodec) {
     this.#dir = dir;
@@ -140,21 +168,27 @@ export class KeyStore {
     return hasAuthorities(dir) ? (await new KeyStore(dir, trustDomain, keys).look()).found : [];
   }
 
+  /** The same of the JWT keys. */
+  static async inspectJwtKeys(dir: string, trustDomain: TrustDomain, keys: KeyCodec): Promise<InspectedJwtKey[]> {
+    return hasAuthorities(dir) ? (await new KeyStore(dir, trustDomain, keys).look()).jwtKeys : [];
+  }
+
   /** Reads everything as {@link load} does, and changes nothing. @throws ERR_CA */
-  async look(): Promise<{ state: AuthorityState; found: InspectedAuthority[] }> {
-    const state = await this.#loadState();
+  async look(): Promise<LookedAuthorities> {
+    const state = await this.#loadStates();
     const found: InspectedAuthority[] = [];
     for (const name of await readdir(this.#dir)) {
       const id = AUTHORITY_FILE.exec(name)?.[2];
       if (id === undefined || id in state.gone) continue;
       found.push({ ...(await this.#read(name)), state: state.slots?.[id]?.state });
     }
-    return { state, found };
+    return { state, found, jwtKeys: await this.jwtKeys().inspect() };
   }
 
   /** The stored states, without reading a key. @throws ERR_CA */
-  states(): Promise<AuthorityState> {
-    return this.#loadState();
+  async states(): Promise<StoredStates> {
+    await this.#loadStates();
+    return this.#states;
   }
 
   /**
@@ -186,7 +220,7 @@ export class KeyStore {
    * @throws ERR_CA with the file and the remedy
    */
   async load(now: number): Promise<StoredAuthorities> {
-    const state = await this.#loadState();
+    const state = await this.#loadStates();
     const names: string[] = [];
     for (const name of (await readdir(this.#dir)).sort()) {
       const id = AUTHORITY_FILE.exec(name)?.[2];
@@ -300,20 +334,57 @@ export class KeyStore {
     }
   }
 
-  async saveState(state: AuthorityState): Promise<void> {
-    writeFileAtomic(path.join(this.#dir, STATE_FILE), `${JSON.stringify(state)}\n`);
+  /** The JWT keys in the same directory. Call it after {@link load}. */
+  jwtKeys(): JwtKeyStore {
+    return new JwtKeyStore({
+      keys: this.#keys,
+      names: () => readdir(this.#dir),
+      read: (name) => this.#text(name),
+      write: (name, text) => writeFileAtomic(path.join(this.#dir, name), text),
+      remove: (name) => rm(path.join(this.#dir, name), { force: true }),
+      state: () => this.#states.jwt,
+      saveState: (jwt, moves) => this.#saveStates({ jwt }, moves),
+      fault: (...what) => this.#fault(...what),
+    });
+  }
+
+  /** Stores the states, and in the same write the moves that led to them. */
+  saveState(x509: AuthorityState, moves: readonly AuditedMove[] = []): Promise<void> {
+    return this.#saveStates({ x509 }, moves);
+  }
+
+  /** The moves that are not in the audit yet, of the roots, the intermediates and the JWT keys, oldest first. */
+  get unrecorded(): readonly StoredMove[] {
+    return this.#states.moves.filter(({ revision }) => revision > this.#recorded);
+  }
+
+  /** The moves up to this revision are in the audit. Later revisions are higher, even than in a restored older copy. */
+  recorded(revision: number): void {
+    this.#recorded = Math.max(revision, this.#recorded);
+  }
+
+  async #saveStates(changed: Partial<StoredStates>, made: readonly AuditedMove[] = []): Promise<void> {
+    const before = this.#states;
+    const revision = Math.max(before.revision, this.#recorded) + (made.length === 0 ? 0 : 1);
+    const moves = [...this.unrecorded, ...made.map((move) => ({ ...move, revision }))];
+    const states = { ...before, ...changed, revision, moves };
+    const { x509, jwt } = states;
+    writeFileAtomic(path.join(this.#dir, STATE_FILE), `${JSON.stringify({ ...x509, jwt, revision, moves })}\n`);
+    this.#states = states;
     await rm(path.join(this.#dir, OLD_STATE_FILE), { force: true });
   }
 
-  async #loadState(): Promise<AuthorityState> {
+  async #loadStates(): Promise<AuthorityState> {
     for (const name of [STATE_FILE, OLD_STATE_FILE]) {
       const text = await this.#text(name);
       if (text === undefined) continue;
-      const state = parseState(text);
-      if (state !== undefined) return state;
-      throw this.#fault(name, 'is damaged', 'remove it: then every stored root counts as trusted');
+      const states = parseStates(text);
+      if (states === undefined)
+        throw this.#fault(name, 'is damaged', 'remove it: then every stored root counts as trusted');
+      this.#states = states;
+      break;
     }
-    return { sequenceNumber: 0, rootIds: [], slots: undefined, gone: {}, revision: 0, moves: [] };
+    return this.#states.x509;
   }
 
   async #read(name: string): Promise<ReadAuthority> {
@@ -377,21 +448,25 @@ function storedSlot({ id, notBefore }: Authority, { slots }: AuthorityState): Om
   return slots[id] ?? { state: 'prepared', since: notBefore };
 }
 
-function parseState(text: string): AuthorityState | undefined {
+function areStoredMoves(moves: unknown): moves is StoredMove[] {
+  return Array.isArray(moves) && moves.every((move) => Number.isSafeInteger((move as StoredMove | null)?.revision));
+}
+
+function parseStates(text: string): StoredStates | undefined {
   try {
-    const parsed = JSON.parse(text) as Partial<AuthorityState>;
-    const { sequenceNumber, rootIds, slots, gone = {}, revision = 0, moves = [] } = parsed;
+    const parsed = JSON.parse(text) as Partial<AuthorityState & AuditedStates> & { readonly jwt?: unknown };
+    const { sequenceNumber, rootIds, slots, gone = {}, jwt, revision = 0, moves = [] } = parsed;
     const good =
       Number.isSafeInteger(sequenceNumber) &&
       sequenceNumber! >= 0 &&
       Array.isArray(rootIds) &&
-      Object.values(slots ?? {}).every(
-        ({ state, since }) => SLOT_STATES.includes(state) && Number.isSafeInteger(since),
-      ) &&
-      Object.values(gone).every(({ notAfter }) => Number.isSafeInteger(notAfter)) &&
+      areStoredSlots(slots ?? {}) &&
+      areGone(gone) &&
       Number.isSafeInteger(revision) &&
-      Array.isArray(moves);
-    return good ? { sequenceNumber: sequenceNumber!, rootIds: rootIds!, slots, gone, revision, moves } : undefined;
+      areStoredMoves(moves);
+    if (!good) return undefined;
+    const x509 = { sequenceNumber: sequenceNumber!, rootIds, slots, gone };
+    return { x509, jwt: jwt === undefined ? undefined : parseJwtKeyState(jwt), revision, moves };
   } catch {
     return undefined;
   }

@@ -12,6 +12,7 @@ import {
   type InspectedAuthority,
   isAuthorityFile,
   KeyStore,
+  type LookedAuthorities,
 } from './key-store.ts';
 import type { SlotState } from './slot.ts';
 import { taintedWith } from './taint.ts';
@@ -35,7 +36,7 @@ export interface LastAuthorities {
 
 export interface RestoredAuthority {
   readonly id: string;
-  readonly role: AuthorityRole;
+  readonly role: AuthorityRole | 'jwt';
   readonly state: SlotState;
   /** Milliseconds since the epoch. */
   readonly notAfter: number;
@@ -64,21 +65,32 @@ export async function restoreAuthorities(dir: string, terms: RestoreTerms): Prom
   const { trustDomain, now, last, taint } = terms;
   for (const name of readdirSync(dir)) if (!isAuthorityFile(name)) throw fault(dir, `has the unknown file ${name}`);
   const store = await KeyStore.open(dir, trustDomain, new KeyCodec(terms));
-  const { state, found } = await store.look();
+  const looked = await store.look();
+  const { state, found, jwtKeys } = looked;
+  const jwt = store.jwtKeys();
   checkStates(dir, state, found, now);
   const marked = new Set(found.map(({ authority }) => authority.id).filter((id) => isMarked(dir, id)));
-  const tainted = new Set([...marked, ...taintsOf(found, [...taint, ...idsIn(found, last?.tainted ?? [])])]);
-  for (const id of tainted) await store.markTainted(id);
-  const after = Math.max(state.sequenceNumber + 1, (last?.sequenceNumber ?? 0) + 1, Math.floor(now / 1000) + 1);
+  const tainted = new Set([...marked, ...taintsOf(looked, [...taint, ...idsIn(looked, last?.tainted ?? [])])]);
+  for (const { authority } of found) if (tainted.has(authority.id)) await store.markTainted(authority.id);
+  await jwt.drop(jwtKeys.filter(({ id }) => tainted.has(id)));
+  const before = Math.max(state.sequenceNumber, jwt.state().sequenceNumber);
+  const after = Math.max(before + 1, (last?.sequenceNumber ?? 0) + 1, Math.floor(now / 1000) + 1);
   if (after > MAX_SEQUENCE) throw fault(dir, `has the sequence number ${after - 1}, which is too large`);
   // Without any authority there was no bundle.
   if (found.length > 0) await store.saveState({ ...state, sequenceNumber: after });
+  const unstored = (slots: unknown): SlotState => (slots === undefined ? 'retired' : 'prepared');
   return {
-    authorities: found.map(({ authority: { id, role, notAfter }, state: stored }) => ({
-      ...{ id, role, notAfter },
-      state: tainted.has(id) ? 'tainted' : (stored ?? (state.slots === undefined ? 'retired' : 'prepared')),
-    })),
-    sequenceNumber: { before: state.sequenceNumber, after },
+    authorities: [
+      ...found.map(({ authority: { id, role, notAfter }, state: stored }) => ({
+        ...{ id, role, notAfter },
+        state: tainted.has(id) ? 'tainted' : (stored ?? unstored(state.slots)),
+      })),
+      ...jwtKeys.map(({ id, notAfter, state: stored }) => ({
+        ...{ id, role: 'jwt' as const, notAfter },
+        state: tainted.has(id) ? 'tainted' : (stored ?? 'prepared'),
+      })),
+    ],
+    sequenceNumber: { before, after },
   };
 }
 
@@ -91,10 +103,10 @@ export async function lastAuthorities(dir: string, trustDomain: TrustDomain): Pr
   const tainted = new Set<string>();
   for (const name of readdirSync(dir)) if (name.startsWith(KeyStore.markOf(''))) tainted.add(name.slice(8));
   try {
-    const state = await (await KeyStore.open(dir, trustDomain, new KeyCodec())).states();
-    for (const [id, slot] of Object.entries(state.slots ?? {})) if (slot.state === 'tainted') tainted.add(id);
-    for (const [id, gone] of Object.entries(state.gone)) if (gone.tainted) tainted.add(id);
-    return { sequenceNumber: state.sequenceNumber, tainted };
+    const { x509, jwt } = await (await KeyStore.open(dir, trustDomain, new KeyCodec())).states();
+    for (const [id, slot] of Object.entries(x509.slots ?? {})) if (slot.state === 'tainted') tainted.add(id);
+    for (const [id, gone] of Object.entries({ ...x509.gone, ...jwt?.gone })) if (gone.tainted) tainted.add(id);
+    return { sequenceNumber: Math.max(x509.sequenceNumber, jwt?.sequenceNumber ?? 0), tainted };
   } catch {
     return tainted.size === 0 ? undefined : { sequenceNumber: 0, tainted };
   }
@@ -119,27 +131,35 @@ function checkStates(dir: string, state: AuthorityState, found: readonly Inspect
   }
 }
 
+function allIds({ found, jwtKeys }: Pick<LookedAuthorities, 'found' | 'jwtKeys'>): string[] {
+  return [...found.map(({ authority }) => authority.id), ...jwtKeys.map(({ id }) => id)];
+}
+
 /** Of the given IDs those that are authorities of the backup. */
-function idsIn(found: readonly InspectedAuthority[], ids: Iterable<string>): string[] {
-  const known = new Set(found.map(({ authority }) => authority.id));
+function idsIn(looked: LookedAuthorities, ids: Iterable<string>): string[] {
+  const known = new Set(allIds(looked));
   return [...ids].filter((id) => known.has(id));
 }
 
 const SHORTEST_PREFIX = 4;
 
 /** The IDs that are tainted with these. @throws ERR_NOT_FOUND for an ID of no authority, or of several */
-function taintsOf(found: readonly InspectedAuthority[], given: readonly string[]): Set<string> {
+function taintsOf(looked: LookedAuthorities, given: readonly string[]): Set<string> {
+  const { found } = looked;
   const slots = found.map(({ authority }) => ({ authority, state: 'retired', since: 0 }) as const);
   const roots = slots.filter(({ authority }) => authority.role === 'root');
   const intermediates = slots.filter(({ authority }) => authority.role === 'intermediate');
   const ids = new Set<string>();
   for (const text of given) {
-    const fits = slots.filter(({ authority }) => text.length >= SHORTEST_PREFIX && authority.id.startsWith(text));
+    const fits = allIds(looked).filter((id) => text.length >= SHORTEST_PREFIX && id.startsWith(text));
     if (fits.length !== 1) {
       const what = fits.length === 0 ? 'no authority' : `${fits.length} authorities`;
       throw new SidekeyError('ERR_NOT_FOUND', `the backup has ${what} whose ID is, or begins with, ${text}`);
     }
-    for (const id of taintedWith(fits[0]!.authority, { roots, intermediates })) ids.add(id);
+    const slot = slots.find(({ authority }) => authority.id === fits[0]);
+    // A JWT key has no others above or below it.
+    if (slot === undefined) ids.add(fits[0]!);
+    else for (const id of taintedWith(slot.authority, { roots, intermediates })) ids.add(id);
   }
   return ids;
 }

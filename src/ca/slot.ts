@@ -15,8 +15,11 @@ import type { Authority } from './authority.ts';
 export const SLOT_STATES = ['prepared', 'published', 'active', 'retired', 'tainted'] as const;
 export type SlotState = (typeof SLOT_STATES)[number];
 
-export interface Slot {
-  readonly authority: Authority;
+type Life = Pick<Authority, 'notBefore' | 'notAfter'>;
+
+/** @typeParam A the authority: with a certificate, or a JWT key */
+export interface Slot<A extends Life = Authority> {
+  readonly authority: A;
   readonly state: SlotState;
   /** When it came into this state, in milliseconds since the epoch. */
   readonly since: number;
@@ -51,7 +54,7 @@ export function choose(
 }
 
 /** Makes this slot active and retires the one that was active. Without a chosen slot, nothing changes. */
-export function activate(slots: readonly Slot[], chosen: Slot | undefined, now: number): Slot[] {
+export function activate<S extends Slot<Life>>(slots: readonly S[], chosen: S | undefined, now: number): S[] {
   if (chosen === undefined) return [...slots];
   return slots.map((slot) => {
     if (slot.authority === chosen.authority) return moved(slot, 'active', now);
@@ -60,6 +63,13 @@ export function activate(slots: readonly Slot[], chosen: Slot | undefined, now: 
 }
 
 /** The slot in this state; unchanged if it is in it already. */
-export function moved(slot: Slot, state: SlotState, now: number): Slot {
+export function moved<S extends Slot<Life>>(slot: S, state: SlotState, now: number): S {
   return slot.state === state ? slot : { ...slot, state, since: now };
+}
+
+/** The stored form of slots, by the IDs of their authorities. */
+export type StoredSlots = Readonly<Record<string, Omit<Slot, 'authority'>>>;
+
+export function areStoredSlots(value: object): boolean {
+  return Object.values(value).every(({ state, since }) => SLOT_STATES.includes(state) && Number.isSafeInteger(since));
 }

@@ -2,30 +2,32 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import type { Authority } from './authority.ts';
-import type { AuthorityState, GoneAuthority } from './key-store.ts';
+import type { OwnBundle } from './bundle.ts';
+import { goneAfter } from './gone.ts';
+import type { AuthorityState } from './key-store.ts';
 import type { Plan } from './plan.ts';
 
-/**
- * The states after a plan, and the sequence number of the bundle, which grows when the roots in it change. The number is
- * at least the time in seconds, so that it grows even after an older copy of the states was restored.
- * @param trusted the bundle's roots
- * @param tainting the IDs of the authorities that were declared tainted since the last plan
- */
-export function statesAfter(
-  before: AuthorityState,
-  { roots, intermediates, gone: removed }: Plan,
-  trusted: readonly Authority[],
-  tainting: ReadonlySet<string>,
-  now: number,
-): Omit<AuthorityState, 'revision' | 'moves'> {
+export interface PlannedStates {
+  readonly before: AuthorityState;
+  readonly plan: Plan;
+  /** The bundle's roots. */
+  readonly trusted: readonly Authority[];
+  /** The IDs of the authorities that were declared tainted since the last plan. */
+  readonly tainting: ReadonlySet<string>;
+  readonly now: number;
+  readonly bundle: Pick<OwnBundle, 'nextNumber'>;
+}
+
+/** The states after a plan, and the number of the bundle's roots, which grows when these change. */
+export function statesAfter({ before, plan, trusted, tainting, now, bundle }: PlannedStates): AuthorityState {
+  const { roots, intermediates, gone: removed } = plan;
   const rootIds = trusted.map(({ id }) => id).sort();
   const slots = Object.fromEntries(
     [...roots, ...intermediates].map(({ authority, state, since }) => [authority.id, { state, since }]),
   );
   const isSame = isDeepStrictEqual(rootIds, before.rootIds);
-  const sequenceNumber = isSame ? before.sequenceNumber : Math.max(before.sequenceNumber + 1, Math.floor(now / 1000));
-  const gone: Record<string, GoneAuthority> = {};
-  for (const [id, one] of Object.entries(before.gone)) if (now < one.notAfter && !(id in slots)) gone[id] = one;
+  const sequenceNumber = isSame ? before.sequenceNumber : bundle.nextNumber(now);
+  const gone = goneAfter(before.gone, slots, now);
   for (const { authority, state } of removed) {
     const tainted = state === 'tainted' || tainting.has(authority.id);
     if (now < authority.notAfter) gone[authority.id] = { notAfter: authority.notAfter, tainted };

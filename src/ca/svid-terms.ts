@@ -54,13 +54,13 @@ export class SvidTerms {
 
   /** Builds the SVID from its request and the signed leaf. */
   svid(request: SvidRequest, leaf: MadeLeaf, { now, notAfter: asked }: LeafRequest, signer: Signer): X509Svid {
-    const { entryId, spiffeId } = request;
+    const { entryId, grant = entryId, spiffeId } = request;
     const { certificateChain, privateKey, serial, notBefore, notAfter } = leaf;
     const halfLife = (notAfter - now) / 2;
     const renewAt = Math.round(now + halfLife * (1 + JITTER * (2 * this.#options.random() - 1)));
     const endsWithEntry = asked === request.notAfter;
     return {
-      ...{ entryId, spiffeId, certificateChain, privateKey, serial, authorityId: signer.id },
+      ...{ entryId, grant, spiffeId, certificateChain, privateKey, serial, authorityId: signer.id },
       ...{ notBefore, notAfter, renewAt: endsWithEntry ? NEVER : renewAt },
     };
   }

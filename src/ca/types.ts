@@ -3,7 +3,8 @@
 import type { Actor } from '../audit/index.ts';
 import type { IssuanceRecord } from '../base/index.ts';
 import type { SpiffeId, SvidKeyType, TrustBundle, TrustDomain } from '../spiffe/index.ts';
-import type { Authority } from './authority.ts';
+import type { Authority, AuthorityRole } from './authority.ts';
+import type { JwtSigner } from './jwt/signer.ts';
 import type { SlotState } from './slot.ts';
 import type { PendingRequest } from './upstream/upstream.ts';
 
@@ -12,6 +13,8 @@ export type { TrustBundle } from '../spiffe/index.ts';
 /** A request for an SVID. Its contents come from a registry entry alone. */
 export interface SvidRequest {
   readonly entryId: string;
+  /** See {@link X509Svid.grant}. */
+  readonly grant?: string;
   readonly spiffeId: SpiffeId;
   readonly dnsNames: readonly string[];
   /** Empty: the authority's default. */
@@ -27,6 +30,8 @@ export interface SvidRequest {
 /** An X.509-SVID with its key. Times in milliseconds since the epoch, on whole seconds. */
 export interface X509Svid {
   readonly entryId: string;
+  /** The request's name for what the SVID is for: an entry, or one SPIFFE ID of an entry. By default the entry's id. */
+  readonly grant: string;
   readonly spiffeId: SpiffeId;
   /** Leaf, then the signer's chain without the root, PEM. */
   readonly certificateChain: string;
@@ -44,15 +49,18 @@ export interface X509Svid {
   readonly renewAt: number;
 }
 
-/** An authority without its keys. */
-export interface AuthorityInfo
-  extends Pick<Authority, 'id' | 'role' | 'keyType' | 'notBefore' | 'notAfter' | 'subject'> {
+/** An authority without its keys. The subject of a JWT key is empty. */
+export interface AuthorityInfo extends Pick<Authority, 'id' | 'keyType' | 'notBefore' | 'notAfter' | 'subject'> {
+  readonly role: AuthorityRole | 'jwt';
   readonly state: SlotState;
   /** When it came into this state, in milliseconds since the epoch. */
   readonly since: number;
   /** True if the key of the root is not here: it belongs to an upstream, or is offline. */
   readonly isUpstreams: boolean;
-  /** When a published root signs if all proxies have acknowledged it by then, in milliseconds since the epoch. */
+  /**
+   * When the next root signs if all proxies have acknowledged it by then, or the next JWT key signs; in milliseconds since
+   * the epoch.
+   */
   readonly signsAfter: number | undefined;
   /**
    * Of a published root: the proxies that have not acknowledged the bundle with it. Of a tainted authority: those that
@@ -62,12 +70,23 @@ export interface AuthorityInfo
 }
 
 /** A change of an authority's state. */
-export interface AuthorityMove extends Pick<Authority, 'id' | 'role'> {
+export interface AuthorityMove extends Pick<AuthorityInfo, 'id' | 'role'> {
   /** Milliseconds since the epoch. */
   readonly at: number;
   /** Undefined for a new one. */
   readonly before: SlotState | undefined;
   readonly state: SlotState | 'gone';
+}
+
+/** A change of an authority's state, and who asked for it. */
+export interface AuditedMove extends AuthorityMove {
+  readonly by: Actor;
+}
+
+/** A move as it is stored. */
+export interface StoredMove extends AuditedMove {
+  /** The revision of the states that have it. */
+  readonly revision: number;
 }
 
 /** A proxy that has not acknowledged a bundle, or a new SVID. */
@@ -108,17 +127,20 @@ export interface CertificateAuthority {
   isSlow(keyType: SvidRequest['keyType']): boolean;
   /** True if this is the intermediate that signs now. */
   signs(authorityId: string): boolean;
+  /** The key that signs JWT-SVIDs now. @throws ERR_CA if none can */
+  jwtSigner(): Promise<JwtSigner>;
   bundle(): TrustBundle;
   authorities(): AuthorityInfo[];
   /**
    * Replaces an authority: an intermediate at once; a root by one that is published now and signs when all proxies have
-   * acknowledged it. Does nothing while such a rotation is in progress.
+   * acknowledged it; the JWT key by the one that is published, once it has been for long enough. Does nothing while such a
+   * rotation is in progress.
    * @throws ERR_ROTATION_LIMIT, ERR_AUTHORITY_STATE, ERR_UPSTREAM, ERR_CA
    */
   rotate(role: AuthorityInfo['role'], by?: Actor): Promise<void>;
   /**
    * Declares that the key of an authority may have leaked: the authority signs nothing from now on, all SVIDs are
-   * reissued, and its root leaves the bundle within seconds.
+   * reissued, and its root leaves the bundle within seconds. A JWT key leaves it at once, and the next one signs.
    * @throws ERR_NOT_FOUND, ERR_AUTHORITY_STATE, ERR_UPSTREAM, ERR_CA
    */
   taint(id: string, by?: Actor): Promise<void>;

@@ -1,7 +1,6 @@
 /** `sidekey alias …`: other names for SPIFFE IDs, such as host names of on-demand secrets. */
 
 import type { Command } from 'commander';
-import type { AliasJson } from '../admin/index.ts';
 import type { Problem } from '../base/index.ts';
 import { deleteAll } from './delete.ts';
 import { placed, printWarnings } from './errors.ts';
@@ -17,9 +16,7 @@ export function addAliasCommands(program: Command): void {
   ).action(async (host: string, spiffeId: string, options: ClientOptions) => {
     const client = await openClient(options);
     const { warnings, ...made } = await placed(byArgument, () =>
-      client.json<AliasJson & { warnings: readonly Problem[] }>('PUT', pathOf(host), {
-        body: { spiffe_id: spiffeId },
-      }),
+      client.setAlias({ path: { host }, body: { spiffe_id: spiffeId } }),
     );
     printWarnings(warnings.map(byArgument));
     const table = () => printFields(Object.entries(made));
@@ -27,7 +24,7 @@ export function addAliasCommands(program: Command): void {
   });
   addClientOptions(alias.command('list').description('list aliases by name')).action(async (options: ClientOptions) => {
     const client = await openClient(options);
-    const { aliases } = await client.json<{ aliases: readonly AliasJson[] }>('GET', '/v1/aliases');
+    const { aliases } = await client.listAliases();
     await printView(options.output, {
       value: { aliases },
       names: aliases.map(({ host }) => host),
@@ -44,14 +41,10 @@ export function addAliasCommands(program: Command): void {
       .description('delete aliases: their SPIFFE IDs are no longer given under these names'),
   ).action(async (hosts: readonly string[], options: ClientOptions) => {
     const client = await openClient(options);
-    await deleteAll(hosts, options.output, async (host) => void (await client.text('DELETE', pathOf(host))));
+    await deleteAll(hosts, options.output, (host) => client.deleteAlias({ path: { host } }));
   });
 }
 
 function byArgument(problem: Problem): Problem {
   return problem.path === '/spiffe_id' ? { ...problem, path: 'spiffe-id' } : problem;
-}
-
-function pathOf(host: string): string {
-  return `/v1/aliases/${encodeURIComponent(host)}`;
 }

@@ -3,10 +3,10 @@
 import { createReadStream } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
-import type { AuditPageJson, AuditRowJson } from '../admin/index.ts';
 import { AUDIT_ACTIONS, actorName, ChainVerifier } from '../audit/index.ts';
 import { DURATION_RULE, parseDuration } from '../base/index.ts';
 import type { AdminClient } from '../client/index.ts';
+import type { AuditPage, AuditRow } from '../gen/admin-api.ts';
 import { UsageError } from './errors.ts';
 import { jsonText, printTable, printView } from './output.ts';
 import { addClientOptions, type ClientOptions, openClient } from './target.ts';
@@ -59,9 +59,10 @@ export function addAuditCommands(program: Command): void {
       .option('--after <sequence>', 'only rows after this one'),
   ).action(async (options: FilterOptions & { after?: string }) => {
     const client = await openClient(options);
-    const query = queryOf(options);
-    query.set('format', 'jsonl');
-    if (options.after !== undefined) query.set('after', options.after);
+    const given = { ...filterOf(options), format: 'jsonl', after: options.after };
+    const query = new URLSearchParams(
+      Object.entries(given).filter((one): one is [string, string] => one[1] !== undefined),
+    );
     for await (const piece of await client.pieces(`/v1/audit?${query}`)) {
       if (!process.stdout.write(piece)) await drained();
     }
@@ -88,12 +89,11 @@ function drained(): Promise<void> {
   });
 }
 
-function queryOf({ actor, action, target, spiffeId, serial, since, until }: FilterOptions): URLSearchParams {
-  const given = {
+function filterOf({ actor, action, target, spiffeId, serial, since, until }: FilterOptions) {
+  return {
     ...{ actor, action, target, spiffe_id: spiffeId, serial: serial?.replaceAll(':', '').toLowerCase() },
     ...{ since: instantOf('--since', since), until: instantOf('--until', until) },
   };
-  return new URLSearchParams(Object.entries(given).filter((pair): pair is [string, string] => pair[1] !== undefined));
 }
 
 /** A time that the server reads. @throws UsageError */
@@ -109,15 +109,14 @@ function instantOf(flag: string, text: string | undefined): string | undefined {
 async function list(client: AdminClient, options: ListOptions): Promise<void> {
   const limit = /^\d{1,9}$/.test(options.limit) ? Number(options.limit) : 0;
   if (limit === 0) throw new UsageError(`--limit: ${JSON.stringify(options.limit)} is not a positive whole number`);
-  const query = queryOf(options);
-  query.set('order', options.oldestFirst === true ? 'oldest' : 'newest');
-  const rows: AuditRowJson[] = [];
-  let page: AuditPageJson;
+  const query = { ...filterOf(options), order: options.oldestFirst === true ? 'oldest' : 'newest' } as const;
+  const rows: AuditRow[] = [];
+  let cursor: string | undefined;
+  let page: AuditPage;
   do {
-    query.set('limit', String(Math.min(PAGE, limit - rows.length)));
-    page = await client.json<AuditPageJson>('GET', `/v1/audit?${query}`);
+    page = await client.listAudit({ query: { ...query, limit: Math.min(PAGE, limit - rows.length), cursor } });
     for (const row of page.rows) rows.push(row);
-    query.set('cursor', page.next_cursor);
+    cursor = page.next_cursor;
   } while (page.next_cursor !== '' && rows.length < limit);
   await printView(options.output, {
     value: { rows, next_cursor: page.next_cursor, head: page.head },
@@ -131,14 +130,11 @@ async function list(client: AdminClient, options: ListOptions): Promise<void> {
 }
 
 async function follow(client: AdminClient, options: ListOptions): Promise<void> {
-  const query = queryOf(options);
-  query.set('order', 'oldest');
-  query.set('limit', String(PAGE));
-  const { head } = await client.json<AuditPageJson>('GET', '/v1/audit?limit=1');
+  const query = { ...filterOf(options), order: 'oldest', limit: PAGE } as const;
+  const { head } = await client.listAudit({ query: { limit: 1 } });
   let cursor = String(head.sequence);
   for (;;) {
-    query.set('cursor', cursor);
-    const page = await client.json<AuditPageJson>('GET', `/v1/audit?${query}`);
+    const page = await client.listAudit({ query: { ...query, cursor } });
     for (const row of page.rows) {
       const isData = options.output === 'json' || options.output === 'yaml';
       // A line for each row: JSON of one line is YAML too.
@@ -154,13 +150,13 @@ function headerOf(wide: boolean): string[] {
   return ['SEQUENCE', 'AT', 'ACTION', 'ACTOR', 'ABOUT', ...(wide ? ['SOURCE', 'HASH'] : [])];
 }
 
-function cellsOf(row: AuditRowJson, wide: boolean): string[] {
+function cellsOf(row: AuditRow, wide: boolean): string[] {
   const { sequence, at, action, actor, source, hash } = row;
   const name = actorName(actor as Parameters<typeof actorName>[0]);
   return [String(sequence), at, action, name, aboutOf(row), ...(wide ? [source, hash] : [])];
 }
 
-function aboutOf({ target, spiffe_id, serial, detail, before, after }: AuditRowJson): string {
+function aboutOf({ target, spiffe_id, serial, detail, before, after }: AuditRow): string {
   const parts = [target, spiffe_id, serial === undefined ? undefined : `serial ${serial}`];
   if (typeof detail?.code === 'string') parts.push(`${detail.code} × ${detail.count}`);
   const fields = changedFields(before, after);
@@ -170,7 +166,7 @@ function aboutOf({ target, spiffe_id, serial, detail, before, after }: AuditRowJ
 
 const ALWAYS_CHANGED: ReadonlySet<string> = new Set(['updated_at', 'revision_number']);
 
-function changedFields(before: AuditRowJson['before'], after: AuditRowJson['after']): string[] {
+function changedFields(before: AuditRow['before'], after: AuditRow['after']): string[] {
   if (before === undefined || after === undefined) return [];
   const names = Object.keys({ ...before, ...after }).filter((name) => !ALWAYS_CHANGED.has(name));
   return names.filter((name) => JSON.stringify(before[name]) !== JSON.stringify(after[name]));
@@ -189,7 +185,8 @@ async function verify(options: ClientOptions & { expect?: string; file?: string 
   if (file === undefined && !result.anchored) {
     throw new Error(`rows up to ${result.after} are missing, and no row of the audit says that they were pruned`);
   }
-  const value = { ...result, expected: expect !== undefined };
+  const { prunedTokens, ...proven } = result;
+  const value = { ...proven, pruned_tokens: prunedTokens, expected: expect !== undefined };
   await printView(options.output, {
     value,
     names: [result.hash],
@@ -199,6 +196,9 @@ async function verify(options: ClientOptions & { expect?: string; file?: string 
       if (after > 0) {
         const why = anchored ? 'were pruned, and a row has their hash' : 'are not in this export';
         process.stdout.write(`rows up to ${after} ${why}\n`);
+      }
+      if (prunedTokens > 0) {
+        process.stdout.write(`${prunedTokens} issuances of JWT-SVIDs were removed after their end, as a row says\n`);
       }
       if (unchained > 0) process.stdout.write(`${unchained} issuances are older than the audit: nothing proves them\n`);
       if (expect === undefined) process.stdout.write(WITHOUT_EXPECT);

@@ -1,7 +1,6 @@
 /** `sidekey bundle …`: the server's own trust bundle, and those of other trust domains. */
 
 import { type Command, Option } from 'commander';
-import type { BundleJson } from '../admin/index.ts';
 import { BODY_LIMIT, type Problem, printableLines, SidekeyError } from '../base/index.ts';
 import { deleteAll } from './delete.ts';
 import { placed, printWarnings, UsageError } from './errors.ts';
@@ -25,7 +24,7 @@ export function addBundleCommands(program: Command): void {
       .description("delete other trust domains' bundles; they are no longer given to any caller"),
   ).action(async (trustDomains: readonly string[], options: ClientOptions) => {
     const client = await openClient(options);
-    await deleteAll(trustDomains, options.output, async (one) => void (await client.text('DELETE', pathOf(one))));
+    await deleteAll(trustDomains, options.output, (one) => client.deleteForeignBundle({ path: { trust_domain: one } }));
   });
 }
 
@@ -44,7 +43,7 @@ function addShow(bundle: Command): void {
         throw new UsageError(`--output ${output} and --format pem contradict each other: give one of the two`);
       const client = await openClient(options);
       const accept = asData || options.format === 'spiffe' ? JSON_TYPE : PEM_TYPE;
-      const path = trustDomain === undefined ? '/v1/bundle' : pathOf(trustDomain);
+      const path = trustDomain === undefined ? '/v1/bundle' : `/v1/bundles/${encodeURIComponent(trustDomain)}`;
       const text = await client.text('GET', path, { headers: { accept } });
       if (output === 'yaml') await printData(output, JSON.parse(text));
       else process.stdout.write(`${printableLines(text.trimEnd())}\n`);
@@ -61,12 +60,12 @@ function addSet(bundle: Command): void {
     const body = await readInput('--file', options.file);
     checkSize(body, options.file);
     const client = await openClient(options);
-    const headers = { 'content-type': isJson(body) ? JSON_TYPE : PEM_TYPE };
+    const contentType = isJson(body) ? JSON_TYPE : PEM_TYPE;
     const name = options.file === '-' ? 'stdin' : options.file;
     const place = (problem: Problem) =>
       problem.path === 'trust_domain' ? problem : { ...problem, path: `--file: ${name} ${problem.path}`.trimEnd() };
     const { warnings, ...made } = await placed(place, () =>
-      client.json<BundleJson & { warnings: readonly Problem[] }>('PUT', pathOf(trustDomain), { body, headers }),
+      client.setForeignBundle({ path: { trust_domain: trustDomain }, body, contentType }),
     );
     printWarnings(warnings.map(place));
     await printView(options.output, {
@@ -82,7 +81,7 @@ function addList(bundle: Command): void {
   const list = bundle.command('list').description('list the bundles of other trust domains');
   addClientOptions(list).action(async (options: ClientOptions) => {
     const client = await openClient(options);
-    const { bundles } = await client.json<{ bundles: readonly BundleJson[] }>('GET', '/v1/bundles');
+    const { bundles } = await client.listForeignBundles();
     const rows = bundles.map((one) => [
       one.trust_domain,
       String(one.spiffe_sequence),
@@ -96,10 +95,6 @@ function addList(bundle: Command): void {
       table: () => printTable(['TRUST DOMAIN', 'SEQUENCE', 'AUTHORITIES', 'EXPIRES', 'UPDATED'], rows),
     });
   });
-}
-
-function pathOf(trustDomain: string): string {
-  return `/v1/bundles/${encodeURIComponent(trustDomain)}`;
 }
 
 /** Whether the text looks like JSON. Any other text is sent as PEM; if it is not PEM, the server refuses it with the reason. */

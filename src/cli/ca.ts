@@ -19,25 +19,31 @@ const LOOK_MS = 100;
 /** Maximum number of looks at proxies that have not answered the last bundle. */
 const ANSWER_LOOKS = 10;
 /** The query for secrets whose last version the proxy does not use. */
-const UNANSWERED = 'state=sent&state=stale&state=rejected';
+const UNANSWERED = { state: ['sent', 'stale', 'rejected'] } as const;
 
 export function addCaCommands(program: Command): void {
-  const ca = program.command('ca').description('show and replace the authorities: roots and intermediates');
+  const ca = program
+    .command('ca')
+    .description('show and replace the authorities: roots, intermediates, and the keys of JWT-SVIDs');
   addClientOptions(ca.command('show').description('list the authorities and their states')).action(
     async (options: ClientOptions) => {
       const client = await openClient(options);
-      await print(await show(client), options);
+      await print(await client.listAuthorities(), options);
     },
   );
   addClientOptions(
     ca
       .command('rotate')
       .description('replace the intermediate, and reissue all SVIDs')
-      .option('--root', 'replace the root instead: a new one is published now and signs once all proxies have it'),
-  ).action(async (options: ClientOptions & { root?: boolean }) => {
+      .option('--root', 'replace the root instead: a new one is published now and signs once all proxies have it')
+      .option('--jwt', 'replace the JWT key instead: the published one signs, once it was published for long enough'),
+  ).action(async (options: ClientOptions & { root?: boolean; jwt?: boolean }) => {
+    if (options.root === true && options.jwt === true) {
+      throw new UsageError('--root and --jwt contradict each other: give one of the two');
+    }
     const client = await openClient(options);
-    const body = { role: options.root === true ? 'root' : 'intermediate' };
-    await print(await client.json<AuthoritiesJson>('POST', '/v1/ca/rotate', { body }), options);
+    const role = options.root === true ? 'root' : options.jwt === true ? 'jwt' : 'intermediate';
+    await print(await client.rotateAuthority({ body: { role } }), options);
   });
   addClientOptions(
     ca
@@ -46,26 +52,24 @@ export function addCaCommands(program: Command): void {
   ).action(async (file: string, options: ClientOptions) => {
     const client = await openClient(options);
     const body = { certificates: (await readInput('FILE', file)).toString('utf8') };
-    await print(await client.json<AuthoritiesJson>('POST', '/v1/ca/import', { body }), options);
+    await print(await client.importAuthority({ body }), options);
   });
   addClientOptions(
     ca
       .command('taint <id>')
       .description(
-        'declare that the key of an authority (its ID, or the beginning) may have leaked: reissue all SVIDs, and stop trusting it',
+        'declare that the key of an authority (its ID, or the beginning) may have leaked: reissue all SVIDs, and stop trusting it; tokens of a tainted JWT key are refused',
       )
       .option('--no-wait', 'do not wait until it has left the bundle'),
   ).action(async (text: string, options: ClientOptions & { wait: boolean }) => {
     const client = await openClient(options);
-    const id = idOf(text, await show(client));
-    const tainted = await client.json<AuthoritiesJson>('POST', `/v1/ca/${encodeURIComponent(id)}/taint`);
+    const before = await client.listAuthorities();
+    const id = idOf(text, before);
+    const target = before.authorities.find((one) => one.id === id);
+    const tainted = await client.taintAuthority({ path: { id } });
     if (!options.wait) return print(tainted, options);
-    await print(await follow(client, tainted, id, !isData(options.output)), options);
+    await print(await follow(client, tainted, target, !isData(options.output)), options);
   });
-}
-
-function show(client: AdminClient): Promise<AuthoritiesJson> {
-  return client.json<AuthoritiesJson>('GET', '/v1/ca');
 }
 
 /** Minimum length of the beginning of an ID: a shorter one may be a mistake, such as an empty variable of a script. */
@@ -86,19 +90,23 @@ function idOf(text: string, { authorities }: AuthoritiesJson): string {
 async function follow(
   client: AdminClient,
   first: AuthoritiesJson,
-  id: string,
+  target: Authority | undefined,
   tells: boolean,
 ): Promise<AuthoritiesJson> {
-  const target = first.authorities.find((one) => one.id === id);
   const told = new Map<string, string>();
   let left: LaggingProxies = [];
-  for (let now = first; ; now = await show(client)) {
+  for (let now = first; ; now = await client.listAuthorities()) {
     if (tells) tellChanges(now, told);
     const tainted = now.authorities.filter(({ state }) => state === 'tainted');
     if (tainted.length === 0) {
-      const rest = now.authorities.find((one) => one.id === id);
-      if (rest !== undefined) throw new Error(`${id} is ${rest.state}, not tainted: taint it again`);
-      if (target?.role === 'intermediate' && target.is_upstreams) warnOfRoot(target);
+      const rest = now.authorities.find((one) => one.id === target?.id);
+      if (rest !== undefined) throw new Error(`${rest.id} is ${rest.state}, not tainted: taint it again`);
+      if (target?.role === 'jwt') {
+        if (tells)
+          process.stdout.write(
+            'The next JWT key signs. Tokens of the tainted key are refused by all who have the new bundle.\n\n',
+          );
+      } else if (target?.role === 'intermediate' && target.is_upstreams) warnOfRoot(target);
       else if (tells) tellFollowers(await stillBehind(client, left));
       return now;
     }
@@ -116,7 +124,7 @@ async function stillBehind(client: AdminClient, seen: LaggingProxies): Promise<L
   let left = seen;
   for (let looks = 0; left.length > 0 && looks < ANSWER_LOOKS; looks += 1) {
     if (looks > 0) await pause(LOOK_MS);
-    const rows = rowsOf(await readProxies(client, new URLSearchParams(UNANSWERED)));
+    const rows = rowsOf(await readProxies(client, UNANSWERED));
     left = left.filter(({ pid, name }) => rows.some(({ proxy, secret }) => proxy.pid === pid && secret.name === name));
   }
   return left;
@@ -178,12 +186,16 @@ function printAuthorities(
     if (upstream.problem !== null) process.stdout.write(`It cannot sign now: ${wordsAsCalled(upstream.problem)}\n`);
     if (upstream.request !== null) process.stdout.write(`\n${upstream.request.csr}`);
   }
-  for (const { signs_after, state, waits_for } of authorities) {
+  for (const { role, signs_after, state, waits_for } of authorities) {
     if (state === 'tainted' && waits_for.length > 0) {
       process.stdout.write('\nThese proxies may still use an SVID of the tainted authority:\n');
       printProxies(waits_for);
     }
     if (signs_after === null) continue;
+    if (role === 'jwt') {
+      process.stdout.write(`\nThe published JWT key signs from ${signs_after}.\n`);
+      continue;
+    }
     process.stdout.write(
       `\nThe published root signs from ${signs_after}, if all proxies have acknowledged the bundle with it by then.\n`,
     );

@@ -56,6 +56,8 @@ export const COMMAND_NAMES = [
   'alias',
   'bundle',
   'ca',
+  'token',
+  'jwks',
   'proxies',
   'explain',
   'fetch',

@@ -1,6 +1,5 @@
 /** Chooses the checks of `sidekey doctor` and gets their input. */
 
-import type { AliasJson, BundleJson, DoctorJson } from '../admin/index.ts';
 import { findListener } from '../attest/index.ts';
 import { SystemClock } from '../base/index.ts';
 import type { AdminClient } from '../client/index.ts';
@@ -60,8 +59,8 @@ function envoyChecks(url: string, options: ClientOptions): Check[] {
 
 /** What the server knows of the proxies with this node id, and of its authorities. @throws AdminError */
 export async function serverView(client: AdminClient, node: string): Promise<ServerView> {
-  const { proxies } = await readProxies(client, new URLSearchParams({ node }));
-  const { trust_domain: trustDomain, authorities, at, socket } = await client.json<DoctorJson>('GET', '/v1/doctor');
+  const { proxies } = await readProxies(client, { node });
+  const { trust_domain: trustDomain, authorities, at, socket } = await client.getDoctorReport();
   const roots = authorities.filter(({ role, not_after: end }) => role === 'root' && end > at).map(({ id }) => id);
   return { proxies, own: { trustDomain, roots }, pipe: socket };
 }
@@ -70,7 +69,7 @@ export async function serverView(client: AdminClient, node: string): Promise<Ser
 async function serverChecks(options: ClientOptions): Promise<Check[]> {
   const socket = socketOf(options);
   try {
-    const known = await (await openClient(options)).json<DoctorJson>('GET', '/v1/doctor');
+    const known = await (await openClient(options)).getDoctorReport();
     return checksOfServer(
       known,
       new SystemClock().now(),
@@ -87,8 +86,8 @@ function namesNow(options: ClientOptions): Promise<Names> {
   return orUnknown(async () => {
     const now = new SystemClock().now();
     const client = await openClient(options);
-    const all = await allEntries(options, new URLSearchParams());
-    const { aliases } = await client.json<{ aliases: readonly AliasJson[] }>('GET', '/v1/aliases');
+    const all = await allEntries(options);
+    const { aliases } = await client.listAliases();
     const entries = all.filter(({ expires_at }) => expires_at === null || Date.parse(expires_at) > now);
     const places = await placesOf(client, entries);
     return {
@@ -101,9 +100,9 @@ function namesNow(options: ClientOptions): Promise<Names> {
 
 /** @throws AdminError */
 async function knownServer(client: AdminClient): Promise<KnownServer> {
-  const report = await client.json<DoctorJson>('GET', '/v1/doctor');
-  const { bundles } = await client.json<{ bundles: readonly BundleJson[] }>('GET', '/v1/bundles');
-  const rows = rowsOf(await readProxies(client, new URLSearchParams({ state: 'held' })));
+  const report = await client.getDoctorReport();
+  const { bundles } = await client.listForeignBundles();
+  const rows = rowsOf(await readProxies(client, { state: ['held'] }));
   const { default: byDefault, bundle, all_bundles: allBundles } = report.sds_names;
   return {
     trustDomain: report.trust_domain,

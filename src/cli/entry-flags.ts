@@ -67,8 +67,12 @@ function collect(value: string, before: readonly string[] | false | undefined): 
 
 function selector(text: string, before: readonly Selector[] | undefined): readonly Selector[] {
   const parsed = splitSelector(text);
-  if (parsed === undefined) throw new InvalidArgumentError('A selector is type:value, such as unix:uid:1000.');
-  const placeholder = /^unix:[a-z_]+:(USER|UID|GROUP|GID|PATH)$/.exec(text)?.[1];
+  if (parsed === undefined) {
+    throw new InvalidArgumentError(
+      'A selector is type:value, such as unix:uid:1000, or !type:value for one to exclude.',
+    );
+  }
+  const placeholder = /^!?unix:[a-z_]+:(USER|UID|GROUP|GID|PATH)$/.exec(text)?.[1];
   if (placeholder !== undefined) {
     const instead = `Replace ${placeholder} by the ${PLACEHOLDERS[placeholder]} of the workload; sidekey explain --pid PID shows it.`;
     throw new InvalidArgumentError(instead);

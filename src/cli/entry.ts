@@ -1,23 +1,19 @@
 /** `sidekey entry …`: the registration entries. */
 
 import type { Command } from 'commander';
-import type { DoctorJson } from '../admin/index.ts';
 import { FILE_SOURCE, formatDuration, type Problem } from '../base/index.ts';
-import type { AdminClient } from '../client/index.ts';
+import type { AdminClient, QueryOf } from '../client/index.ts';
 import type { DeclaredEntry } from '../entries-file/index.ts';
+import type { NewEntries } from '../gen/admin-api.ts';
 import { declaredWarning, ENTRY_FIELD_LIST, type EntryJson, type Flag } from '../registry/index.ts';
+import { formatSelector } from '../spiffe/index.ts';
 import { deleteAll } from './delete.ts';
 import { addEntryFlags, type EntryFlags, flagAt, flagsToJson } from './entry-flags.ts';
 import { placed, printWarnings, UsageError } from './errors.ts';
 import { type OutputFormat, printFields, printTable, printView } from './output.ts';
 import { addClientOptions, type ClientOptions, openClient } from './target.ts';
 
-type Warned<T> = T & { readonly warnings?: readonly Problem[] };
-type Created = Warned<EntryJson | { readonly entries: readonly EntryJson[] }>;
-interface Page {
-  readonly entries: readonly EntryJson[];
-  readonly next_cursor: string;
-}
+type EntryFilter = Omit<QueryOf<'listEntries'>, 'limit' | 'cursor'>;
 
 export function addEntryCommands(program: Command): void {
   const entry = program.command('entry').description('create, show, change and delete registration entries');
@@ -32,7 +28,7 @@ export function addEntryCommands(program: Command): void {
   addUpdate(entry);
   addDelete(entry);
   addClientOptions(entry.command('count').description('count the entries')).action(async (options: ClientOptions) => {
-    const { length } = await allEntries(options, new URLSearchParams());
+    const { length } = await allEntries(options);
     const count = String(length);
     await printView(options.output, { value: { count: length }, names: [count], table: () => printTable([count], []) });
   });
@@ -60,7 +56,7 @@ function addCreate(entry: Command): void {
       const body = file === undefined ? flags : { entries: file.entries };
       const place = file === undefined ? byFlag : (problem: Problem) => file.locate(problem);
       const client = await openClient(options);
-      const { warnings, ...created } = await placed(place, () => client.json<Created>('POST', '/v1/entries', { body }));
+      const { warnings, ...created } = await placed(place, () => client.createEntries({ body: body as NewEntries }));
       printWarnings((warnings ?? []).map(place));
       if ('entries' in created) await printEntries(created.entries, options.output);
       else await printEntry(created, options.output);
@@ -81,11 +77,8 @@ function addList(entry: Command): void {
     .option('--hint <text>', 'only entries with this hint');
   addClientOptions(command).action(
     async (options: ClientOptions & { spiffeId?: string; selector?: readonly string[]; hint?: string }) => {
-      const query = new URLSearchParams();
-      if (options.spiffeId !== undefined) query.set('spiffe_id', options.spiffeId);
-      for (const selector of options.selector ?? []) query.append('selector', selector);
-      if (options.hint !== undefined) query.set('hint', options.hint);
-      await printEntries(await allEntries(options, query), options.output);
+      const { spiffeId, selector, hint } = options;
+      await printEntries(await allEntries(options, { spiffe_id: spiffeId, selector, hint }), options.output);
     },
   );
 }
@@ -102,7 +95,7 @@ function addUpdate(entry: Command): void {
     const headers = ifMatch(options.ifMatch);
     const entry = await findEntry(client, id);
     const { warnings, ...changed } = await placed(byFlag, () =>
-      client.json<Warned<EntryJson>>('PATCH', pathOf(entry.id), { body, headers }),
+      client.updateEntry({ path: { id: entry.id }, headers, body }),
     );
     printWarnings((warnings ?? []).map(byFlag));
     await printEntry(changed, options.output);
@@ -124,7 +117,7 @@ function addDelete(entry: Command): void {
       entries.set(entry.id, entry);
     }
     await deleteAll([...entries.keys()], options.output, async (id) => {
-      await client.text('DELETE', pathOf(id), { headers: ifMatch(options.ifMatch) });
+      await client.deleteEntry({ path: { id }, headers: ifMatch(options.ifMatch) });
       const entry = entries.get(id)!;
       const declared = declaredWarning(entry, (await placesOf(client, [entry])).get(id));
       if (declared !== undefined) printWarnings([declared]);
@@ -133,18 +126,17 @@ function addDelete(entry: Command): void {
 }
 
 /** Reads all pages. */
-export async function allEntries(options: ClientOptions, query: URLSearchParams): Promise<EntryJson[]> {
-  return pagesOf(await openClient(options), query);
+export async function allEntries(options: ClientOptions, filter: EntryFilter = {}): Promise<EntryJson[]> {
+  return pagesOf(await openClient(options), filter);
 }
 
-async function pagesOf(client: AdminClient, query: URLSearchParams): Promise<EntryJson[]> {
+async function pagesOf(client: AdminClient, filter: EntryFilter): Promise<EntryJson[]> {
   const entries: EntryJson[] = [];
-  query.set('limit', '1000');
-  for (;;) {
-    const page = await client.json<Page>('GET', `/v1/entries?${query}`);
+  for (let cursor: string | undefined; ; ) {
+    const page = await client.listEntries({ query: { ...filter, limit: 1_000, cursor } });
     entries.push(...page.entries);
     if (page.next_cursor === '') return entries;
-    query.set('cursor', page.next_cursor);
+    cursor = page.next_cursor;
   }
 }
 
@@ -160,17 +152,17 @@ async function findEntry(client: AdminClient, text: string): Promise<EntryJson> 
   const bySpiffeId = text.startsWith('spiffe://');
   if (!bySpiffeId) {
     try {
-      return await client.json<EntryJson>('GET', pathOf(text));
+      return await client.getEntry({ path: { id: text } });
     } catch (thrown) {
       const isMissing = (thrown as { code?: unknown }).code === 'ERR_NOT_FOUND';
       if (!isMissing || text.length < SHORTEST_PREFIX) throw thrown;
-      const [entry, ...more] = (await pagesOf(client, new URLSearchParams())).filter(({ id }) => id.startsWith(text));
+      const [entry, ...more] = (await pagesOf(client, {})).filter(({ id }) => id.startsWith(text));
       if (entry !== undefined && more.length === 0) return entry;
       if (entry === undefined) throw thrown;
       throw ambiguous(text, 'begin with', [entry, ...more]);
     }
   }
-  const [entry, ...more] = await pagesOf(client, new URLSearchParams({ spiffe_id: text }));
+  const [entry, ...more] = await pagesOf(client, { spiffe_id: text });
   if (entry === undefined) throw new Error(`no entry gives ${text}; sidekey entry list shows the entries`);
   if (more.length > 0) throw ambiguous(text, 'give', [entry, ...more]);
   return entry;
@@ -196,7 +188,7 @@ export async function placesOf(
 ): Promise<ReadonlyMap<string, { readonly file: string; readonly line: number | undefined }>> {
   const declared = entries.filter(({ source }) => source === FILE_SOURCE);
   if (declared.length === 0) return new Map();
-  const report = await client.json<DoctorJson>('GET', '/v1/doctor').catch(() => undefined);
+  const report = await client.getDoctorReport().catch(() => undefined);
   const file = report?.inputs.find(({ setting }) => setting === '--entries')?.path;
   if (file === undefined) return new Map();
   const { declaredLines } = await import('../entries-file/index.ts');
@@ -206,10 +198,6 @@ export async function placesOf(
 
 function asDeclared({ id, spiffe_id: spiffeId, selectors }: EntryJson): DeclaredEntry {
   return { id, spiffeId, selectors };
-}
-
-function pathOf(id: string): string {
-  return `/v1/entries/${encodeURIComponent(id)}`;
 }
 
 function ifMatch(revision: string | undefined): Record<string, string> {
@@ -272,7 +260,7 @@ function shown(entry: EntryJson, name: keyof EntryJson, kind: Flag['kind'] | und
 }
 
 function selectorsOf(entry: EntryJson): string[] {
-  return entry.selectors.map(({ type, value }) => `${type}:${value}`);
+  return entry.selectors.map(formatSelector);
 }
 
 function ttl(seconds: number): string {

@@ -7,7 +7,17 @@ import { columnLines } from './output.ts';
 type Miss = ExplanationJson['near'][number];
 
 export function explanationLines(explanation: ExplanationJson): string[] {
-  const { process: subject, attestors, identities, bundles, unset_bundles: unset, near, fixes, note } = explanation;
+  const {
+    process: subject,
+    attestors,
+    identities,
+    templates,
+    bundles,
+    unset_bundles: unset,
+    near,
+    fixes,
+    note,
+  } = explanation;
   return [
     ...(subject === null
       ? []
@@ -27,11 +37,18 @@ export function explanationLines(explanation: ExplanationJson): string[] {
       ),
       ...(identities.length + bundles.length === 0 ? ['nothing'] : []),
     ]),
+    ...section('templates', templates.flatMap(templateLines)),
     ...attestors.flatMap(attestorSection),
     ...section('near misses', near.flatMap(missLines)),
     ...section('fix', [...fixes, ...(note === null ? [] : [`note: ${note}`])]),
   ];
 }
+
+/** Why an entry was not given although nothing was lacking, by the reason of the decision. */
+const NOTHING_LACKED: Readonly<Record<string, string>> = {
+  contained: 'is not for callers in containers',
+  'not-rendered': 'has a template that did not give it',
+};
 
 export function decisionLines(decision: DecisionJson): string[] {
   const {
@@ -50,7 +67,7 @@ export function decisionLines(decision: DecisionJson): string[] {
     node_id: node,
   } = decision;
   const what = name === null ? '' : ` ${name}`;
-  const nothingLacked = reason === 'contained' ? 'is not for callers in containers' : 'had expired';
+  const nothingLacked = NOTHING_LACKED[reason] ?? 'had expired';
   return [
     `${id}: ${kind}${what} at ${at}${ended === null ? '' : `, ended at ${ended}`}`,
     `${reason}: ${wordsAsCalled(detail)}`,
@@ -107,11 +124,34 @@ function missLines(miss: Miss): string[] {
   const { entry_id: entry, spiffe_id: spiffeId, selectors, lacks, expired_at: expired, withheld, fix, note } = miss;
   return [
     `${spiffeId} by entry ${entry}: has ${selectors - lacks.length} of ${selectors}`,
-    ...lacks.map(({ selector, has, alike }) => `  needs ${selector}, has ${hasText(has, alike)}`),
+    ...lacks.map(lackLine),
     ...(expired === null ? [] : [`  expired at ${expired}`]),
     ...(withheld ? ['  it is not for callers in containers'] : []),
     ...(fix === null ? [] : [`  fix: ${fix}`]),
     ...(note === null ? [] : [`  note: ${note}`]),
+  ];
+}
+
+function lackLine({ selector, has, alike }: Miss['lacks'][number]): string {
+  if (!selector.startsWith('!')) return `  needs ${selector}, has ${hasText(has, alike)}`;
+  const [excluded] = has;
+  if (excluded !== undefined) return `  has the excluded ${excluded}`;
+  return `  needs ${selector}, but it is not known whether it has ${selector.slice(1)}`;
+}
+
+function templateLines({
+  entry_id: entry,
+  template,
+  spiffe_id: id,
+  why,
+  values,
+}: ExplanationJson['templates'][number]): string[] {
+  return [
+    `${template} by entry ${entry}: ${id === null ? `not rendered: ${why}` : `rendered as ${id}`}`,
+    ...values.map(
+      ({ placeholder, value, why: none }) =>
+        `  {${placeholder}} is ${value ?? `not known: ${none ?? 'it has not been read yet'}`}`,
+    ),
   ];
 }
 

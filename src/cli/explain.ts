@@ -4,7 +4,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import type { DecisionJson, ExplanationJson } from '../admin/index.ts';
 import { isSecret } from '../attest/index.ts';
 import { printable, shellQuote } from '../base/index.ts';
-import type { AdminClient } from '../client/index.ts';
+import type { AdminClient, QueryOf } from '../client/index.ts';
 import { splitSelector } from '../spiffe/index.ts';
 import { wordsAsCalled } from './called-as.ts';
 import { UsageError } from './errors.ts';
@@ -38,13 +38,14 @@ export function addExplainCommand(program: Command): void {
       throw new UsageError('give exactly one of --pid, --container, --selector or a decision id');
     if (decision !== undefined) await explainDecision(decision, options);
     else {
-      const contained = options.contained ? 'true' : undefined;
-      await explainSubject(queryOf({ pid, container, contained, spiffe_id: spiffeId, limit }, selector), options);
+      const { contained } = options;
+      const query = { pid: numberOf(pid), container, selector, contained, spiffe_id: spiffeId, limit: numberOf(limit) };
+      await explainSubject(query, options);
     }
   });
 }
 
-async function explainSubject(query: URLSearchParams, options: ExplainOptions): Promise<void> {
+async function explainSubject(query: QueryOf<'explain'>, options: ExplainOptions): Promise<void> {
   const client = await openClient(options);
   const explanation = await ask(client, query, options);
   if (isData(options.output)) await printData(options.output, explanation);
@@ -52,8 +53,8 @@ async function explainSubject(query: URLSearchParams, options: ExplainOptions): 
 }
 
 /** Asks the server, and directs the proposed commands at the same server. */
-async function ask(client: AdminClient, query: URLSearchParams, options: ClientOptions): Promise<ExplanationJson> {
-  const explanation = await client.json<ExplanationJson>('GET', `/v1/explain?${query}`);
+async function ask(client: AdminClient, query: QueryOf<'explain'>, options: ClientOptions): Promise<ExplanationJson> {
+  const explanation = await client.explain({ query });
   return {
     ...explanation,
     near: explanation.near.map((miss) => ({
@@ -70,10 +71,14 @@ async function ask(client: AdminClient, query: URLSearchParams, options: ClientO
 /** Prints a recorded decision, and the result for the same facts now. */
 async function explainDecision(id: string, options: ExplainOptions): Promise<void> {
   const client = await openClient(options);
-  const decision = await client.json<DecisionJson>('GET', `/v1/decisions/${encodeURIComponent(id)}`);
+  const decision = await client.getDecision({ path: { id } });
   const facts = decision.facts.map(({ selector }) => selector);
-  const contained = decision.contained === null ? undefined : 'true';
-  const query = queryOf({ contained, spiffe_id: decision.spiffe_id ?? undefined, limit: options.limit }, facts);
+  const query = {
+    selector: facts,
+    contained: decision.contained === null ? undefined : true,
+    spiffe_id: decision.spiffe_id ?? undefined,
+    limit: numberOf(options.limit),
+  };
   const now = facts.length > 0 ? await ask(client, query, options) : null;
   const remark = valuesRemark(decision, facts, options);
   if (isData(options.output)) await printData(options.output, { decision, now, remark });
@@ -98,13 +103,8 @@ function valuesRemark(
   return `values of docker:env are not recorded, so an entry with such a selector counts as not matching; while the process runs, ask about the process itself: ${itself}`;
 }
 
-function queryOf(
-  parameters: Readonly<Record<string, string | undefined>>,
-  selectors: readonly string[] = [],
-): URLSearchParams {
-  const query = new URLSearchParams(selectors.map((one): [string, string] => ['selector', one]));
-  for (const [name, value] of Object.entries(parameters)) if (value !== undefined) query.set(name, value);
-  return query;
+function numberOf(digits: string | undefined): number | undefined {
+  return digits === undefined ? undefined : Number(digits);
 }
 
 function print(lines: readonly string[]): void {

@@ -9,7 +9,7 @@ export function addHealthcheckCommand(program: Command): void {
     program.command('healthcheck').description('check that the server is ready; exit status 1 if it is not'),
   ).action(async (options: ClientOptions) => {
     const client = await openClient(options);
-    const { status } = await client.json<{ status: string }>('GET', '/readyz');
+    const { status } = await client.getReadiness();
     await printView(options.output, {
       value: { status },
       names: [status],

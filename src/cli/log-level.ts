@@ -1,7 +1,6 @@
 /** `sidekey log-level`: shows or changes the level of a running server's log. */
 
 import { Argument, type Command } from 'commander';
-import type { LogLevelJson } from '../admin/index.ts';
 import { LOG_LEVELS, type LogLevel } from '../telemetry/index.ts';
 import { printFields, printView } from './output.ts';
 import { addClientOptions, type ClientOptions, openClient } from './target.ts';
@@ -14,10 +13,7 @@ export function addLogLevelCommand(program: Command): void {
       .addArgument(new Argument('[level]', 'the new level').choices(LOG_LEVELS)),
   ).action(async (level: LogLevel | undefined, options: ClientOptions) => {
     const client = await openClient(options);
-    const answer =
-      level === undefined
-        ? await client.json<LogLevelJson>('GET', '/v1/log-level')
-        : await client.json<LogLevelJson>('PUT', '/v1/log-level', { body: { level } });
+    const answer = level === undefined ? await client.getLogLevel() : await client.setLogLevel({ body: { level } });
     await printView(options.output, {
       value: answer,
       names: [answer.level],

@@ -17,9 +17,11 @@ import { addExplainCommand } from './explain.ts';
 import { addFetchCommand } from './fetch.ts';
 import { moveGlobalFlags } from './global-flags.ts';
 import { addHealthcheckCommand } from './healthcheck.ts';
+import { addJwksCommand } from './jwks.ts';
 import { addLogLevelCommand } from './log-level.ts';
 import { addProxiesCommand } from './proxies.ts';
 import { addServeCommand } from './serve-command.ts';
+import { addTokenCommands } from './token.ts';
 
 const COMMANDS: Readonly<Record<string, (program: Command) => void>> = {
   serve: addServeCommand,
@@ -29,6 +31,8 @@ const COMMANDS: Readonly<Record<string, (program: Command) => void>> = {
   bundle: addBundleCommands,
   ca: addCaCommands,
   audit: addAuditCommands,
+  token: addTokenCommands,
+  jwks: addJwksCommand,
   proxies: addProxiesCommand,
   explain: addExplainCommand,
   fetch: addFetchCommand,
@@ -42,7 +46,7 @@ const COMMANDS: Readonly<Record<string, (program: Command) => void>> = {
 };
 
 /** Commands that have subcommands. */
-const GROUPS: ReadonlySet<string> = new Set(['entry', 'alias', 'bundle', 'ca', 'audit', 'envoy']);
+const GROUPS: ReadonlySet<string> = new Set(['entry', 'alias', 'bundle', 'ca', 'audit', 'token', 'envoy']);
 
 /** Adds only the requested command; adds all of them if it is unknown, as for --help. */
 function program(asked: string | undefined): Command {

@@ -14,6 +14,7 @@ import {
   NARROW_HEADER,
   narrowed,
   type Proxies,
+  type ProxyFilter,
   type ProxyRow,
   readProxies,
   rowsOf,
@@ -26,7 +27,7 @@ import { addClientOptions, type ClientOptions, openClient } from './target.ts';
 const STATES = ['held', 'unknown', 'sent', 'in_sync', 'rejected', 'stale'];
 
 interface ProxiesOptions extends ClientOptions {
-  readonly state?: readonly string[];
+  readonly state?: ProxyFilter['state'];
   readonly spiffeId?: string;
   readonly name?: string;
   readonly node?: string;
@@ -88,12 +89,11 @@ async function showProxies(options: ProxiesOptions): Promise<void> {
 }
 
 /** @throws Error, for exit status 1, if secrets need attention */
-async function check(client: AdminClient, filter: URLSearchParams, options: ProxiesOptions): Promise<void> {
-  filter.set('history', 'true');
-  const proxies = await readProxies(client, filter);
+async function check(client: AdminClient, filter: ProxyFilter, options: ProxiesOptions): Promise<void> {
+  const proxies = await readProxies(client, { ...filter, history: true });
   const { at, now } = proxies;
   const rows = rowsOf(proxies);
-  const entries = rows.some(waitsForEntry) ? await allEntries(options, new URLSearchParams()) : [];
+  const entries = rows.some(waitsForEntry) ? await allEntries(options) : [];
   const expected = { waiting: options.waiting === true, spiffeIds: entries.map(({ spiffe_id: id }) => id) };
   const troubled = rows.flatMap((row) => {
     const trouble = troubleOf(row, now, expected);
@@ -140,12 +140,12 @@ function printLines(rows: readonly (readonly string[])[], format: OutputFormat):
   }
 }
 
-function filterOf(options: ProxiesOptions): URLSearchParams {
-  const { state = [], spiffeId, name, node, pid, uid } = options;
-  const filter = new URLSearchParams(state.map((one): [string, string] => ['state', one]));
-  const others = { spiffe_id: spiffeId, name, node, pid, uid };
-  for (const [parameter, value] of Object.entries(others)) if (value !== undefined) filter.set(parameter, value);
-  return filter;
+function filterOf({ state, spiffeId, name, node, pid, uid }: ProxiesOptions): ProxyFilter {
+  return { state, spiffe_id: spiffeId, name, node, pid: numberOf(pid), uid: numberOf(uid) };
+}
+
+function numberOf(digits: string | undefined): number | undefined {
+  return digits === undefined ? undefined : Number(digits);
 }
 
 function digits(text: string): string {

@@ -1,8 +1,8 @@
 /** The state of proxies as rows: one for each secret of each stream. */
 
-import type { ProxyJson, ProxyPageJson, SecretJson, StreamJson } from '../admin/index.ts';
+import type { ProxyJson, SecretJson, StreamJson } from '../admin/index.ts';
 import { type Colour, formatDuration, printable } from '../base/index.ts';
-import type { AdminClient } from '../client/index.ts';
+import type { AdminClient, QueryOf } from '../client/index.ts';
 import { wordsAsCalled } from './called-as.ts';
 
 /** A secret on a stream of a proxy. */
@@ -19,16 +19,17 @@ export interface Proxies {
   readonly proxies: readonly ProxyJson[];
 }
 
+/** Which proxies and secrets to read. */
+export type ProxyFilter = Omit<QueryOf<'listProxies'>, 'limit' | 'cursor'>;
+
 /** Reads every page of the matching proxies. @throws AdminError */
-export async function readProxies(client: AdminClient, filter: URLSearchParams): Promise<Proxies> {
-  const query = new URLSearchParams(filter);
+export async function readProxies(client: AdminClient, filter: ProxyFilter): Promise<Proxies> {
   const proxies: ProxyJson[] = [];
-  query.set('limit', '1000');
-  for (;;) {
-    const page = await client.json<ProxyPageJson>('GET', `/v1/proxies?${query}`);
+  for (let cursor: number | undefined; ; ) {
+    const page = await client.listProxies({ query: { ...filter, limit: 1_000, cursor } });
     for (const proxy of page.proxies) proxies.push(proxy);
     if (page.next_cursor === '') return { now: Date.parse(page.at), at: page.at, proxies };
-    query.set('cursor', page.next_cursor);
+    cursor = Number(page.next_cursor);
   }
 }
 

@@ -2,7 +2,7 @@
 
 import { setTimeout as pause } from 'node:timers/promises';
 import type { AdminClient } from '../client/index.ts';
-import { type Proxies, readProxies } from './proxy-rows.ts';
+import { type Proxies, type ProxyFilter, readProxies } from './proxy-rows.ts';
 
 /** Interval for changes without an event, such as a secret that becomes stale, in milliseconds. */
 const LOOK_MS = 5_000;
@@ -14,7 +14,7 @@ const REST_SHARE = 4;
 /** Shows the state at first and after each change; ends only with an error. @throws AdminError */
 export async function watchProxies(
   client: AdminClient,
-  filter: URLSearchParams,
+  filter: ProxyFilter,
   show: (proxies: Proxies) => void,
 ): Promise<never> {
   for (;;) await watchUntilLagged(client, filter, show);
@@ -22,7 +22,7 @@ export async function watchProxies(
 
 async function watchUntilLagged(
   client: AdminClient,
-  filter: URLSearchParams,
+  filter: ProxyFilter,
   show: (proxies: Proxies) => void,
 ): Promise<void> {
   let happened = false;

@@ -1,5 +1,6 @@
 /** The options of client commands that name the server, and the client made from them. */
 
+import { X509Certificate } from 'node:crypto';
 import { lstatSync } from 'node:fs';
 import path from 'node:path';
 import type { Command } from 'commander';
@@ -15,6 +16,7 @@ export interface ClientOptions {
   readonly adminSocket?: string;
   readonly adminUrl?: string;
   readonly tokenFile?: string;
+  readonly adminCaFile?: string;
   readonly output: OutputFormat;
 }
 
@@ -31,7 +33,11 @@ export function addClientOptions(command: Command, formats?: readonly OutputForm
       '--admin-url <url>',
       'ask the server over TCP instead, such as http://127.0.0.1:8443 (env: SIDEKEY_ADMIN_URL)',
     )
-    .option('--token-file <file>', 'file with the bearer token for --admin-url (env: SIDEKEY_TOKEN_FILE)');
+    .option('--token-file <file>', 'file with the bearer token for --admin-url (env: SIDEKEY_TOKEN_FILE)')
+    .option(
+      '--admin-ca-file <file>',
+      'PEM file with the CA of the TLS certificate of --admin-url (env: SIDEKEY_ADMIN_CA_FILE; default: the public CAs that Node includes)',
+    );
   return addOutputOption(command, formats);
 }
 
@@ -86,6 +92,7 @@ export async function openClient(options: ClientOptions): Promise<AdminClient> {
   const socketPath = socketOf(options);
   if (socketPath !== undefined) {
     if (tokenFile !== undefined) throw new UsageError('--token-file goes with --admin-url');
+    if (options.adminCaFile !== undefined) throw new UsageError('--admin-ca-file goes with --admin-url');
     return connectAdmin({ socketPath, hint: () => missingHint(options) });
   }
   const url = adminUrl ?? process.env.SIDEKEY_ADMIN_URL!;
@@ -95,8 +102,30 @@ export async function openClient(options: ClientOptions): Promise<AdminClient> {
   }
   const file = tokenFile ?? (process.env.SIDEKEY_TOKEN_FILE || undefined);
   const where = tokenFile === undefined ? 'SIDEKEY_TOKEN_FILE' : '--token-file';
-  return connectAdmin({ url, token: file === undefined ? undefined : await readToken(file, where) });
+  return connectAdmin({
+    url,
+    token: file === undefined ? undefined : await readToken(file, where),
+    ca: await readCa(options.adminCaFile),
+  });
 }
+
+/** The certificates of the CA file, PEM; undefined: none is named. @throws UsageError */
+async function readCa(flag: string | undefined): Promise<string | undefined> {
+  const file = flag ?? (process.env.SIDEKEY_ADMIN_CA_FILE || undefined);
+  if (file === undefined) return undefined;
+  const where = flag === undefined ? 'SIDEKEY_ADMIN_CA_FILE' : '--admin-ca-file';
+  try {
+    // Whoever can write it decides which server gets the token.
+    const text = await readTrustedFile(file, { closed: false, remedy: CA_REMEDY, maxBytes: 1024 * 1024 });
+    new X509Certificate(text);
+    return text;
+  } catch (thrown) {
+    throw new UsageError(`${where}: ${file}: ${(thrown as Error).message}; ${CA_RULE}`);
+  }
+}
+
+const CA_RULE = 'it must contain certificates as PEM';
+const CA_REMEDY = 'copy the certificates to a file that only you can write';
 
 /** The remedy for a missing socket; undefined if the general message says more. */
 function missingHint(options: ClientOptions): string | undefined {

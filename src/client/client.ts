@@ -1,7 +1,7 @@
 /** A client of the admin API, over its Unix socket or a URL with a token. */
 
 import http, { type IncomingMessage } from 'node:http';
-import type { Problem } from '../base/index.ts';
+import { type AdminApi, type InputProblem, OPERATIONS } from '../gen/admin-api.ts';
 import { type AdminEvent, readEvents } from './event-parser.ts';
 
 export type { AdminEvent } from './event-parser.ts';
@@ -13,7 +13,12 @@ export type AdminTarget =
       /** A hint for a missing socket; undefined: the general message. */
       readonly hint?: () => string | undefined;
     }
-  | { readonly url: string; readonly token: string | undefined };
+  | {
+      readonly url: string;
+      readonly token?: string | undefined;
+      /** Certificates that may have signed the server's, PEM; undefined: the public CAs that Node includes. */
+      readonly ca?: string | undefined;
+    };
 
 export interface AdminRequest {
   /** Sent as JSON; bytes are sent unchanged, with the media type of the header `content-type`. */
@@ -21,7 +26,13 @@ export interface AdminRequest {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-export interface AdminClient {
+/** The query of an operation. */
+export type QueryOf<K extends keyof AdminApi> = Parameters<AdminApi[K]>[0] extends infer Request
+  ? NonNullable<NonNullable<Request>['query' & keyof NonNullable<Request>]>
+  : never;
+
+/** The operations of the OpenAPI document by their ids, and requests of other forms. */
+export interface AdminClient extends AdminApi {
   /** Resolves to the body as text. @throws AdminError */
   text(method: string, path: string, request?: AdminRequest): Promise<string>;
   /** Resolves to the body's JSON; undefined where there is no body. @throws AdminError */
@@ -43,13 +54,13 @@ export class AdminError extends Error {
   readonly code: string;
   /** The HTTP status; 0 without an answer. */
   readonly status: number;
-  readonly problems: readonly Problem[];
+  readonly problems: readonly InputProblem[];
 
   constructor(
     code: string,
     status: number,
     message: string,
-    problems: readonly Problem[] = [],
+    problems: readonly InputProblem[] = [],
     options?: ErrorOptions,
   ) {
     super(message, options);
@@ -79,18 +90,24 @@ export function connectAdmin(target: AdminTarget): AdminClient {
     if (response.statusCode !== 200) throw refused(response.statusCode!, await textOf(target, response));
     return chunksOf(target, response);
   };
+  const json = async <T>(method: string, path: string, request?: AdminRequest) => {
+    const { status, body } = await answer(method, path, request);
+    try {
+      return (body === '' ? undefined : JSON.parse(body)) as T;
+    } catch (cause) {
+      throw new AdminError('ERR_PROTOCOL', status, "the answer is not JSON: is this Sidekey's admin address?", [], {
+        cause,
+      });
+    }
+  };
+  const operations = Object.entries(OPERATIONS).map(([id, [method, template]]) => [
+    id,
+    (request: OperationRequest = {}) => json(method, pathOf(template, request), plainRequest(request)),
+  ]);
   return {
+    ...(Object.fromEntries(operations) as AdminApi),
     text: async (method, path, request) => (await answer(method, path, request)).body,
-    json: async <T>(method: string, path: string, request?: AdminRequest) => {
-      const { status, body } = await answer(method, path, request);
-      try {
-        return (body === '' ? undefined : JSON.parse(body)) as T;
-      } catch (cause) {
-        throw new AdminError('ERR_PROTOCOL', status, "the answer is not JSON: is this Sidekey's admin address?", [], {
-          cause,
-        });
-      }
-    },
+    json,
     pieces,
     bytes: async (method, path) => {
       const response = await open(target, method, path, {}, { timeout: LONG_SILENCE_MS });
@@ -99,6 +116,29 @@ export function connectAdmin(target: AdminTarget): AdminClient {
     },
     events: async () => readEvents(await pieces('/v1/events')),
   };
+}
+
+/** A request as the functions of {@link AdminApi} take it. */
+interface OperationRequest {
+  readonly path?: Readonly<Record<string, string>>;
+  readonly query?: Readonly<Record<string, unknown>>;
+  readonly headers?: Readonly<Record<string, string | undefined>>;
+  readonly body?: unknown;
+  readonly contentType?: string;
+}
+
+function pathOf(template: string, { path = {}, query = {} }: OperationRequest): string {
+  const place = template.replace(/\{(\w+)\}/g, (_braces, name: string) => encodeURIComponent(path[name] ?? ''));
+  const given = Object.entries(query).flatMap(([name, value]) =>
+    [value].flat().flatMap((one): [string, string][] => (one === undefined ? [] : [[name, String(one)]])),
+  );
+  return given.length === 0 ? place : `${place}?${new URLSearchParams(given)}`;
+}
+
+function plainRequest({ headers = {}, body, contentType }: OperationRequest): AdminRequest {
+  const all = { ...headers, 'content-type': contentType };
+  const given = Object.entries(all).filter((header): header is [string, string] => header[1] !== undefined);
+  return { body, headers: Object.fromEntries(given) };
 }
 
 async function send(
@@ -144,7 +184,7 @@ async function open(
   // TLS is not needed over a socket, and takes long to load.
   const isTls = 'url' in target && target.url.startsWith('https:');
   const { request } = isTls ? await import('node:https') : http;
-  const payload = body === undefined || Buffer.isBuffer(body) ? body : Buffer.from(JSON.stringify(body));
+  const payload = body === undefined || body instanceof Uint8Array ? body : Buffer.from(JSON.stringify(body));
   const options = {
     method,
     headers: {
@@ -156,7 +196,7 @@ async function open(
     ...limits,
     // Without TLS no server name is needed; Node would still test whether the host is an address, with an expression that
     // is slow to compile.
-    ...(isTls ? {} : { servername: '' }),
+    ...(isTls ? { ca: target.ca } : { servername: '' }),
   } as const;
   try {
     return await new Promise<IncomingMessage>((resolve, reject) => {
@@ -188,7 +228,12 @@ const SPEAKS_TLS = 'this port speaks TLS, so use an https:// URL';
 
 function refused(status: number, body: string): AdminError {
   try {
-    const { code, detail, title, errors = [] } = JSON.parse(body) as Record<string, unknown> & { errors?: Problem[] };
+    const {
+      code,
+      detail,
+      title,
+      errors = [],
+    } = JSON.parse(body) as Record<string, unknown> & { errors?: InputProblem[] };
     if (typeof code === 'string') return new AdminError(code, status, String(detail ?? title), errors);
   } catch {
     // Not a problem document: handled below.
@@ -199,6 +244,15 @@ function refused(status: number, body: string): AdminError {
   return new AdminError('ERR_PROTOCOL', status, `the server answered ${status} without a reason: ${why}`);
 }
 
+/** Codes of OpenSSL for a certificate whose issuer is not trusted. */
+const UNTRUSTED = [
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+];
+
 function unreachable(target: AdminTarget, cause: NodeJS.ErrnoException): AdminError {
   const place = 'url' in target ? target.url : target.socketPath;
   const reasons: Readonly<Record<string, string>> = {
@@ -207,9 +261,21 @@ function unreachable(target: AdminTarget, cause: NodeJS.ErrnoException): AdminEr
     EACCES: 'only the user who runs sidekey serve, and root, may use it',
     ABORT_ERR: `no answer within ${TIMEOUT_MS / 1000} s`,
     HPE_INVALID_CONSTANT: `no HTTP answer: if ${SPEAKS_TLS}`,
-    EPROTO: 'TLS failed: if this port speaks clear text, as the admin API itself does, use an http:// URL',
-    ERR_SSL_WRONG_VERSION_NUMBER: 'this port speaks clear text, as the admin API itself does: use an http:// URL',
-    ERR_SSL_PACKET_LENGTH_TOO_LONG: 'this port speaks clear text, as the admin API itself does: use an http:// URL',
+    EPROTO:
+      'TLS failed: if this port speaks clear text, as the admin API does without --admin-tls-cert, use an http:// URL',
+    ERR_SSL_WRONG_VERSION_NUMBER:
+      'this port speaks clear text, as the admin API does without --admin-tls-cert: use an http:// URL',
+    ERR_SSL_PACKET_LENGTH_TOO_LONG:
+      'this port speaks clear text, as the admin API does without --admin-tls-cert: use an http:// URL',
+    ...Object.fromEntries(
+      UNTRUSTED.map((code) => [
+        code,
+        `its certificate is not signed by a CA that is trusted here (${code}): name the CA with --admin-ca-file`,
+      ]),
+    ),
+    CERT_HAS_EXPIRED:
+      "its certificate has expired: replace the files of the server's --admin-tls-cert and --admin-tls-key",
+    ERR_TLS_CERT_ALTNAME_INVALID: `its certificate is for other names: ${cause.message}`,
     TimeoutError: `no answer within ${TIMEOUT_MS / 1000} s`,
   };
   if ('url' in target && !target.url.startsWith('https:') && cause.code === 'ECONNRESET') {

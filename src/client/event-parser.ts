@@ -9,7 +9,11 @@ export interface AdminEvent {
   readonly data: unknown;
 }
 
-/** Reads events from a text that arrives in pieces; lines must end as Sidekey ends them. @throws SyntaxError if data is not JSON */
+/**
+ * Reads events from a text that arrives in pieces; lines must end as Sidekey ends them.
+ * @throws SyntaxError if data is not JSON
+ * @internal
+ */
 export async function* readEvents(texts: AsyncIterable<string>): AsyncGenerator<AdminEvent> {
   let rest = '';
   for await (const text of texts) {

@@ -1,3 +1,3 @@
 /** The client of the admin API. */
 
-export { type AdminClient, connectAdmin } from './client.ts';
+export { type AdminClient, connectAdmin, type QueryOf } from './client.ts';

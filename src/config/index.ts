@@ -4,5 +4,5 @@ export { adminSocketIn, defaultDataDir, defaultSocket, formerAdminSocket, SYSTEM
 export type { Flags } from './given.ts';
 export { hostPort } from './kinds.ts';
 export { loadServeConfig } from './load.ts';
-export type { ServeConfig } from './serve-config.ts';
+export type { HostPort, ServeConfig } from './serve-config.ts';
 export { flagOf, SETTING_KEYS, SETTINGS, type Setting, variableOf } from './settings.ts';

@@ -250,6 +250,20 @@ export const vaultUrl: SettingKind<string> = one('URL', (text) => {
   return url.href.replace(/\/$/, '');
 });
 
+/**
+ * The issuer of tokens. It is kept as it is written, since consumers compare it byte by byte with the token's `iss`.
+ * @see https://openid.net/specs/openid-connect-discovery-1_0.html section 3, issuer
+ */
+export const issuer: SettingKind<string> = one('URL', (text) => {
+  const rule = 'give an https:// URL, or http:// for tests, without user, query and fragment';
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  const isPlain = /^https?:\/\/[\x21-\x7e]{1,2000}$/.test(text);
+  if (url === undefined || !isPlain) throw settingError(`${quote(text)} is not an http URL`, rule);
+  if (url.username !== '' || url.password !== '') throw settingError('it has a user or a password', rule);
+  if (/[?#]/.test(text)) throw settingError(`${quote(text)} has a query or a fragment`, rule);
+  return text;
+});
+
 /** A path in Vault, such as that of a mount. */
 export const vaultPath: SettingKind<string> = one('PATH', (text) => {
   const trimmed = text.replace(/^\/|\/$/g, '');

@@ -3,11 +3,13 @@
 import { type Problem, SidekeyError } from '../base/index.ts';
 import type { Surroundings } from './default-paths.ts';
 import { type Flags, fromEnvironment, fromFlags, type Given } from './given.ts';
+import { jwtProblems } from './jwt-rules.ts';
 import { settingError } from './kinds.ts';
 import { placeProblems } from './path-rules.ts';
 import { nameProblems } from './sds-names.ts';
 import type { ServeConfig } from './serve-config.ts';
 import { flagOf, SETTING_KEYS, SETTINGS, type Setting, type SettingKey, variableOf } from './settings.ts';
+import { tlsProblems } from './tls-rules.ts';
 import { upstreamProblems } from './upstream-rules.ts';
 import { fromYamlFile } from './yaml-file.ts';
 
@@ -47,6 +49,8 @@ export async function loadServeConfig(sources: ConfigSources): Promise<ServeConf
   const config = Object.fromEntries(values) as unknown as ServeConfig;
   problems.push(...placeProblems(config, (key) => given.get(key)?.where));
   problems.push(...nameProblems(config, (key) => given.get(key)?.where));
+  if (wholeGiven) problems.push(...tlsProblems(config, (key) => given.get(key)?.where));
+  problems.push(...jwtProblems(config, (key) => given.get(key)?.where, wholeGiven));
   problems.push(...upstreamProblems(config, (key) => given.get(key)?.where, wholeGiven));
   if (config.watchEntries && config.entries === undefined && wholeGiven && !given.has('entries')) {
     const path = given.get('watchEntries')?.where ?? flagOf('watchEntries');

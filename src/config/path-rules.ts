@@ -10,15 +10,25 @@ import { quote } from './kinds.ts';
 import type { ServeConfig } from './serve-config.ts';
 import { flagOf, type SettingKey } from './settings.ts';
 
-type PlaceKey = 'socket' | 'adminSocket' | 'dataDir' | 'adminTokenFile' | 'keyPassphraseFile' | 'oldKeyPassphraseFile';
+type PlaceKey =
+  | 'socket'
+  | 'adminSocket'
+  | 'dataDir'
+  | 'adminTokenFile'
+  | 'adminTlsKey'
+  | 'keyPassphraseFile'
+  | 'oldKeyPassphraseFile'
+  | 'oidcKeyFile';
 
 /** Paths that may not be in the pipe's directory. */
 const APART: readonly (readonly [key: PlaceKey, what: string])[] = [
   ['adminSocket', 'the admin socket'],
   ['dataDir', 'the data directory'],
   ['adminTokenFile', 'the token of the admin API'],
+  ['adminTlsKey', 'the TLS key of the admin API'],
   ['keyPassphraseFile', 'the passphrase of the keys'],
   ['oldKeyPassphraseFile', 'the passphrase of the keys'],
+  ['oidcKeyFile', 'the TLS key of OIDC discovery'],
 ];
 
 /**

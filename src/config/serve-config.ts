@@ -24,6 +24,9 @@ export interface ServeConfig extends AttestorSettings, UpstreamSettings {
   /** Host names as in a Host header, without ports. */
   readonly adminHost: readonly string[];
   readonly adminInsecureListen: boolean;
+  /** With `adminTlsKey`; undefined: clear text. */
+  readonly adminTlsCert: string | undefined;
+  readonly adminTlsKey: string | undefined;
   /** Connections on each listener. */
   readonly adminMaxConnections: number;
   /** A file or folder. */
@@ -60,6 +63,24 @@ export interface ServeConfig extends AttestorSettings, UpstreamSettings {
   readonly rootAckTimeout: number;
   readonly rootAckPolicy: RootAckPolicy;
   readonly caKeyType: AuthorityKeyType;
+  /** Seconds. */
+  readonly jwtSvidTtl: number;
+  readonly jwtKeyType: AuthorityKeyType;
+  /** Seconds. */
+  readonly jwtKeyTtl: number;
+  /** Seconds; at most a third of `jwtKeyTtl`. */
+  readonly jwtPublishBefore: number;
+  /** The `iss` of tokens; undefined: they have none. */
+  readonly jwtIssuer: string | undefined;
+  /** Undefined: no OIDC discovery. */
+  readonly oidcListen: HostPort | undefined;
+  /** Undefined: clear text. */
+  readonly oidcCertFile: string | undefined;
+  readonly oidcKeyFile: string | undefined;
+  /** Of one token. */
+  readonly maxJwtAudiences: number;
+  readonly maxJwtSvidsPerSecondPerId: number;
+  readonly maxCachedJwtSvidsPerId: number;
   /** Undefined: the keys are in clear. */
   readonly keyPassphraseFile: string | undefined;
   readonly oldKeyPassphraseFile: string | undefined;

@@ -147,6 +147,16 @@ export const SETTINGS: { readonly [K in SettingKey]: Setting<ServeConfig[K]> } =
     about: 'allow --admin-listen beyond loopback, in clear text: confirms that something else protects it',
     ...off,
   },
+  adminTlsCert: {
+    about: 'PEM file with the TLS certificate for --admin-listen, then those above it; read again when it changes',
+    kind: kinds.readableFile,
+    optional: true,
+  },
+  adminTlsKey: {
+    about: 'PEM file with the key of that certificate, not encrypted',
+    kind: kinds.readableFile,
+    optional: true,
+  },
   adminMaxConnections: {
     about: 'maximum of connections to the admin API on its socket, and the same number on TCP',
     kind: kinds.count(4, 100_000),
@@ -240,6 +250,57 @@ export const SETTINGS: { readonly [K in SettingKey]: Setting<ServeConfig[K]> } =
     about: 'type of the keys of new roots and intermediates; existing ones keep their type',
     kind: kinds.choice(...AUTHORITY_KEY_TYPES),
     fallback: fixed('ec-p256'),
+  },
+  jwtSvidTtl: {
+    about: 'lifetime of a JWT-SVID whose entry sets none',
+    kind: kinds.duration('10s', '365d'),
+    fallback: fixed('5m'),
+  },
+  jwtKeyType: {
+    about: 'type of new JWT keys: their tokens have the algorithm ES256, ES384 or RS256',
+    kind: kinds.choice(...AUTHORITY_KEY_TYPES),
+    fallback: fixed('ec-p256'),
+  },
+  jwtKeyTtl: {
+    about: 'lifetime of a JWT key: it is published for a third of it, signs for a third, and stays for its tokens',
+    kind: kinds.duration('30s', '3650d'),
+    fallback: fixed('24h'),
+  },
+  jwtPublishBefore: {
+    about: 'how long a JWT key is published before it signs; more than the time for which any consumer caches the keys',
+    kind: kinds.duration('0s', '365d'),
+    fallback: fixed('15m'),
+  },
+  jwtIssuer: {
+    about: 'URL that JWT-SVIDs have as their issuer (iss), exactly as it is written',
+    kind: kinds.issuer,
+    optional: true,
+  },
+  oidcListen: {
+    about: 'serve OIDC discovery: the documents by which consumers find the keys of JWT-SVIDs; needs jwtIssuer',
+    kind: kinds.hostPort,
+    optional: true,
+  },
+  oidcCertFile: {
+    about: 'PEM file with the TLS certificate of OIDC discovery; without one it listens on loopback only',
+    kind: kinds.readableFile,
+    optional: true,
+  },
+  oidcKeyFile: { about: 'PEM file with the key of that certificate', kind: kinds.readableFile, optional: true },
+  maxJwtAudiences: {
+    about: 'maximum of audiences of a JWT-SVID',
+    kind: kinds.count(1, 128),
+    fallback: fixed('32'),
+  },
+  maxJwtSvidsPerSecondPerId: {
+    about: 'maximum of new JWT-SVIDs a second per SPIFFE ID; a cached one is not new',
+    kind: kinds.count(1, 1_000_000),
+    fallback: fixed('50'),
+  },
+  maxCachedJwtSvidsPerId: {
+    about: 'maximum of cached JWT-SVIDs per SPIFFE ID',
+    kind: kinds.count(0, 1_000_000),
+    fallback: fixed('1000'),
   },
   keyPassphraseFile: {
     about: 'file with the passphrase that encrypts the keys of the authorities; outside the data directory',

@@ -37,8 +37,8 @@ export interface LedgerStream {
   readonly selectors: readonly string[];
   readonly node: Node | undefined;
   report(now: number): StreamReport;
-  /** The entries whose certificates the client was sent. */
-  sentEntries(): Iterable<string>;
+  /** The grants (entries, or SPIFFE IDs of entries with templates) whose certificates the client was sent. */
+  sentGrants(): Iterable<string>;
   /** The number of its names with the reason `unknown-name`. */
   readonly unknownNames: number;
 }
@@ -71,16 +71,16 @@ class OpenConnection implements ProxyConnection {
     return undefined;
   }
 
-  tellEntries(clock: Clock, told: (entryId: string) => void): void {
+  tellGrants(clock: Clock, told: (grant: string) => void): void {
     if (this.#pause !== undefined) {
       this.#lookAgain = true;
       return;
     }
     this.#lookAgain = false;
-    for (const id of this.#entries()) told(id);
+    for (const grant of this.#grants()) told(grant);
     this.#pause = clock.after(LOOK_AGAIN_MS, () => {
       this.#pause = undefined;
-      if (this.#lookAgain) this.tellEntries(clock, told);
+      if (this.#lookAgain) this.tellGrants(clock, told);
     });
   }
 
@@ -88,10 +88,10 @@ class OpenConnection implements ProxyConnection {
     this.#pause?.cancel();
   }
 
-  #entries(): Set<string> {
-    const entries = new Set<string>();
-    for (const stream of this.streams) for (const id of stream.sentEntries()) entries.add(id);
-    return entries;
+  #grants(): Set<string> {
+    const grants = new Set<string>();
+    for (const stream of this.streams) for (const grant of stream.sentGrants()) grants.add(grant);
+    return grants;
   }
 }
 
@@ -155,11 +155,11 @@ export class Ledger {
   }
 
   /**
-   * Notes a NACK on this connection: calls `told` with the ids of the entries whose certificates the proxy has, at most
+   * Notes a NACK on this connection: calls `told` with the grants whose certificates the proxy has, at most
    * once per LOOK_AGAIN_MS; a NACK in between is reported at the end of that time.
    */
-  rejected(peer: Peer, clock: Clock, told: (entryId: string) => void): void {
-    this.#byPeer.get(peer)?.tellEntries(clock, told);
+  rejected(peer: Peer, clock: Clock, told: (grant: string) => void): void {
+    this.#byPeer.get(peer)?.tellGrants(clock, told);
   }
 
   /** The number of unknown names that the proxy requests on this connection. */

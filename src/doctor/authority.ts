@@ -9,8 +9,8 @@ const DAY = 24 * 3_600_000;
  * life is shorter, that counts instead.
  */
 const ROOT_DAYS = 7;
-/** An authority with a smaller share of its life left is overdue: it should have been replaced at half. */
-const LATE_SHARE = { root: 1 / 4, intermediate: 1 / 3 } as const;
+/** An authority with a smaller share of its life left is overdue: it should have been replaced at half, a JWT key at a third. */
+const LATE_SHARE = { root: 1 / 4, intermediate: 1 / 3, jwt: 1 / 5 } as const;
 /** A rotation that waits longer is held up, in milliseconds: proxies acknowledge a bundle within seconds of getting it. */
 const HELD_UP_MS = 60_000;
 /** Maximum number of proxies that a finding names. */
@@ -25,7 +25,8 @@ type Authority = DoctorJson['authorities'][number];
 
 /** @param now by the clock of this process, milliseconds since the epoch */
 export function judgeAuthority(known: KnownAuthorities, now: number): Finding[] {
-  const { at, authorities, upstream, last_issued_at: lastIssued } = known;
+  const { at, upstream, last_issued_at: lastIssued } = known;
+  const authorities = known.authorities.filter(({ role }) => role !== 'jwt');
   const server = Date.parse(at);
   const findings: Finding[] = [];
   const live = authorities.filter((one) => Date.parse(one.not_before) <= server && server < Date.parse(one.not_after));
@@ -73,6 +74,7 @@ export function judgeAuthority(known: KnownAuthorities, now: number): Finding[] 
     });
   }
   findings.push(...judgeRoots(known, live, server), ...judgeRotation(authorities, server));
+  findings.push(...judgeJwtKeys(known.authorities, server));
   if (lastIssued !== null && Date.parse(lastIssued) > server + CLOCK_OFF_MS) {
     findings.push({
       rule: 'clock-set-back',
@@ -120,6 +122,27 @@ function judgeRoots({ upstream }: KnownAuthorities, live: readonly Authority[], 
         upstream === null
           ? `replace it: sidekey ca rotate --root; ${copies}`
           : `let the upstream (${upstream.description}) sign under another root; ${copies}`,
+    },
+  ];
+}
+
+/** Reports that no JWT key signs, or that the one that does should have been replaced. */
+function judgeJwtKeys(authorities: readonly Authority[], server: number): Finding[] {
+  const keys = authorities.filter(({ role }) => role === 'jwt');
+  const signer = keys.find(({ state, not_after: end }) => state === 'active' && server < Date.parse(end));
+  // An earlier version of the server has no JWT keys.
+  if (keys.length === 0 || (signer !== undefined && shareLeft(signer, server) >= LATE_SHARE.jwt)) return [];
+  return [
+    {
+      rule: 'jwt-key-ends',
+      severity: 'error',
+      place: signer === undefined ? 'authority' : `authority ${signer.id}`,
+      problem:
+        signer === undefined
+          ? 'no JWT key can sign'
+          : `the JWT key that signs ends at ${signer.not_after}, and should have been replaced when a third of its life was left`,
+      why: 'no JWT-SVID can be issued any more when it has ended, and before that they end with it',
+      fix: 'find the reason in the log of the server, at "the JWT keys could not be renewed", and correct it: the server tries again every 30 seconds',
     },
   ];
 }

@@ -2,11 +2,12 @@
 
 import type { DoctorJson } from '../admin/index.ts';
 import type { Finding } from '../base/index.ts';
+import { judgeAdminTls } from './admin-tls.ts';
 import { judgeAuthority } from './authority.ts';
 import type { Check, CheckResult } from './check.ts';
 import { judgeDataDir } from './data-dir.ts';
 import { judgeEngineSocket } from './engine-socket.ts';
-import { judgeEntries, judgeRequirements, judgeWithheld } from './entries.ts';
+import { judgeEntries, judgeRequirements, judgeUnrendered, judgeWithheld } from './entries.ts';
 import { judgeHost } from './host.ts';
 import { judgeInputs } from './inputs.ts';
 import { judgeKeys } from './keys.ts';
@@ -65,11 +66,17 @@ export function serverChecks(known: DoctorJson, now: number, here: Here | undefi
           { name: 'data-dir', run: () => ownOnly(here, judgeDataDir(dataDir, uid)) },
         ]
       : [{ name: 'files', run: async () => ({ findings: [], skipped: [far] }) }]),
+    judged('admin-tls', () => judgeAdminTls(known)),
     judged('authority', () => judgeAuthority(known, now)),
     here === undefined
       ? judged('host', () => judgeHost(known, restart))
       : { name: 'host', run: () => ownOnly(here, { findings: judgeHost(known, restart), skipped: [] }) },
-    judged('entries', () => [...judgeRequirements(known), ...judgeWithheld(known), ...judgeEntries(known)]),
+    judged('entries', () => [
+      ...judgeRequirements(known),
+      ...judgeWithheld(known),
+      ...judgeUnrendered(known),
+      ...judgeEntries(known),
+    ]),
   ];
 }
 

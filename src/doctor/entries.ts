@@ -53,6 +53,8 @@ const JUDGEMENTS: Readonly<Record<Kind, Judgement>> = {
 /** Stands for the field if a server of an earlier version leaves it out. */
 const NONE: DoctorJson['withheld'] = { count: 0, sample: [] };
 
+const NONE_RENDERED: DoctorJson['unrendered'] = { count: 0, sample: [] };
+
 /** Reports entries that matching callers do not get because these callers are in containers. */
 export function judgeWithheld({ withheld = NONE }: Partial<Pick<DoctorJson, 'withheld'>>): Finding[] {
   const findings = withheld.sample.map(
@@ -70,6 +72,27 @@ export function judgeWithheld({ withheld = NONE }: Partial<Pick<DoctorJson, 'wit
     },
   );
   const more = withheld.count - withheld.sample.length;
+  if (more > 0) findings[findings.length - 1] = andMore(findings.at(-1)!, more);
+  return findings;
+}
+
+/** Reports templates that are not rendered for callers that their entries match. */
+export function judgeUnrendered({ unrendered = NONE_RENDERED }: Partial<Pick<DoctorJson, 'unrendered'>>): Finding[] {
+  const findings = unrendered.sample.map(
+    ({ entry_id: id, spiffe_id: template, why, callers, pids, ...at }): Finding => {
+      const who = `${callers} ${callers === 1 ? 'connection' : 'connections'} (pid ${pids.join(', ')})`;
+      const change = changeEntry(at, 'change its template', `sidekey entry update ${id} --spiffe-id …`);
+      return {
+        rule: 'entry-unrendered',
+        severity: 'warning',
+        place: `entry ${id}`,
+        problem: `${who} match its selectors, but its template ${template} gives them no SPIFFE ID: ${why}`,
+        why: 'a template that is not rendered gives its callers nothing',
+        fix: `give the caller the fact that is missing (sidekey explain --pid ${pids[0] ?? 'PID'} shows all values); or ${change}`,
+      };
+    },
+  );
+  const more = unrendered.count - unrendered.sample.length;
   if (more > 0) findings[findings.length - 1] = andMore(findings.at(-1)!, more);
   return findings;
 }

@@ -1,7 +1,7 @@
 /** Finds the lines at which an entries file declares entries, for messages. */
 
 import type { EntryInput } from '../registry/index.ts';
-import { formatSelector, parseSpiffeId, type Selector, trustDomainOf } from '../spiffe/index.ts';
+import { formatSelector, parseIdOrTemplate, type Selector, trustDomainOfEither } from '../spiffe/index.ts';
 import { loadEntriesFile } from './entries-file.ts';
 
 /** Maximum size of a file that is searched, in bytes; of a folder, twice that: the search blocks the event loop. */
@@ -33,7 +33,7 @@ export async function declaredLines(
   const [first] = entries;
   if (first === undefined) return places;
   // The most permissive rules, since it is not known under which rules the server applied the file.
-  const rules = { trustDomain: trustDomainOf(parseSpiffeId(first.spiffeId)), allowWeakSelectors: true };
+  const rules = { trustDomain: trustDomainOfEither(parseIdOrTemplate(first.spiffeId)), allowWeakSelectors: true };
   const declared = await loadEntriesFile(file, rules, { maxBytes: MAX_BYTES }).catch(() => undefined);
   if (declared === undefined) return places;
   for (const entry of entries) {

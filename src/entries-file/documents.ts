@@ -1,13 +1,14 @@
 /** Reads the documents of a text that is JSON or YAML. */
 
-import { SidekeyError } from '../base/index.ts';
+import { parseUnique, SidekeyError } from '../base/index.ts';
 import { JsonLines } from './json-lines.ts';
 import { parseWithList } from './json-list.ts';
 import { type Lines, lineAt } from './lines.ts';
-import { parseUnique } from './unique-json.ts';
 import type { YamlDocument } from './yaml.ts';
 
 export const FILE_RULE = 'the file is YAML or JSON with a list: entries: […]';
+/** A negative selector without quotes reads as a YAML tag. */
+const TAG_RULE = 'a text that begins with ! needs quotes: "!docker:label:tier:canary"';
 /** Maximum length of a YAML text, in characters: the parser takes about a second for two million. */
 export const MAX_YAML = 4 * 1024 * 1024;
 /** Length from which a server parses YAML in a thread of its own, in characters: some 30 ms. */
@@ -43,7 +44,8 @@ export async function readDocuments(name: string, text: string, apart: boolean):
     const isApart = apart && text.length > LONG_YAML;
     documents = isApart ? await (await import('./yaml-apart.ts')).parseYamlApart(text) : parseYaml(text);
   } catch (thrown) {
-    if (thrown instanceof YamlFault) throw fileFault(`${name}:${thrown.line}`, thrown.message, FILE_RULE);
+    if (thrown instanceof YamlFault)
+      throw fileFault(`${name}:${thrown.line}`, thrown.message, /\btag\b/.test(thrown.message) ? TAG_RULE : FILE_RULE);
     throw thrown;
   }
   return documents.map(({ value, lines }) => {

@@ -6,8 +6,10 @@ import { compareAge, type Entry, type EntryChange } from '../registry/index.ts';
 import type { SpiffeId } from '../spiffe/index.ts';
 import { type Log, ownedLog } from '../telemetry/index.ts';
 import { type CallerClass, type CallerClasses, type ClassMember, difference } from './classes.ts';
+import { type Grant, keyOf } from './grant.ts';
 import { describeLapse, type Lapse, Lapses } from './lapses.ts';
 import type { LookedAt, Looks } from './looks.ts';
+import type { RenderedFacts, Unrendered } from './renderings.ts';
 import type { SequenceNumbers } from './svids.ts';
 
 type CallerListener = () => void;
@@ -39,6 +41,8 @@ export interface CallerParts {
   readonly lapsing: Set<Caller>;
 }
 
+const NO_FACTS: RenderedFacts = { values: new Map(), contained: undefined };
+
 export class Caller implements ClassMember, LookedAt {
   readonly peer: Peer;
   readonly #parts: CallerParts;
@@ -54,11 +58,11 @@ export class Caller implements ClassMember, LookedAt {
   #failures = 0;
   /** Number of names on this caller's streams that wait for an entry to match. */
   #waiting = 0;
-  /** By entry id: the end of the last SVID sent to this caller, in milliseconds since the epoch. */
+  /** By the key of the grant: the end of the last SVID sent to this caller, in milliseconds since the epoch. */
   readonly #given = new Map<string, number>();
   #lapses: Lapses | undefined;
   /** Cache of {@link entries} while there are lapses; undefined: rebuild it. */
-  #merged: readonly Entry[] | undefined;
+  #merged: readonly Grant[] | undefined;
   #lapseEnd: Deadline | undefined;
   #lapseRetry: Deadline | undefined;
   #lapseLooks = 0;
@@ -76,7 +80,7 @@ export class Caller implements ClassMember, LookedAt {
   /**
    * The matching entries and the lapsing ones (see {@link lapseOf}), oldest first. Empty before the first attestation.
    */
-  get entries(): readonly Entry[] {
+  get entries(): readonly Grant[] {
     const matching = this.#class?.entries ?? [];
     if (this.#lapses === undefined) return matching;
     this.#merged ??= [...matching, ...Array.from(this.#lapses.values(), ({ entry }) => entry)].sort(compareAge);
@@ -88,6 +92,11 @@ export class Caller implements ClassMember, LookedAt {
     return this.#class?.withheld ?? [];
   }
 
+  /** Entries whose selectors match, but whose templates are not rendered for this caller. */
+  get unrendered(): readonly Unrendered[] {
+    return this.#class?.unrendered ?? [];
+  }
+
   /** Why the last attestation found the caller to be in a container; undefined if it did not. */
   get contained(): string | undefined {
     return this.#class?.attestation.contained;
@@ -96,6 +105,11 @@ export class Caller implements ClassMember, LookedAt {
   /** The selectors of the last attestation. */
   get selectors(): ReadonlySet<string> {
     return this.#class?.attestation.keys ?? NO_SELECTORS;
+  }
+
+  /** What templates are rendered from. */
+  get renderedFacts(): RenderedFacts {
+    return this.#class?.attestation ?? NO_FACTS;
   }
 
   /** The same for display: without values of environment selectors. */
@@ -112,7 +126,7 @@ export class Caller implements ClassMember, LookedAt {
   }
 
   /** The oldest matching entry that gives this SPIFFE ID, else one that lapses. */
-  entryFor(spiffeId: SpiffeId): Entry | undefined {
+  entryFor(spiffeId: SpiffeId): Grant | undefined {
     const matching = this.#class?.entryFor(spiffeId);
     if (matching !== undefined || this.#lapses === undefined) return matching;
     return this.entries.find((entry) => entry.spiffeId === spiffeId);
@@ -127,7 +141,7 @@ export class Caller implements ClassMember, LookedAt {
    * The lapse of an entry: the latest facts lack one of its selectors, but an SVID of it that the caller has is still
    * valid. The caller gets no new SVID of the entry, and loses the entry when that SVID ends.
    */
-  lapseOf(entry: Entry): Lapse | undefined {
+  lapseOf(entry: Grant): Lapse | undefined {
     return this.#lapses?.of(entry);
   }
 
@@ -135,12 +149,15 @@ export class Caller implements ClassMember, LookedAt {
     return this.#lapses === undefined ? [] : [...this.#lapses.values()];
   }
 
-  /** Records that a stream has sent an SVID of this entry, which ends at `notAfter` (milliseconds since the epoch). */
-  given(entryId: string, notAfter: number): void {
-    this.#given.set(entryId, Math.max(notAfter, this.#given.get(entryId) ?? 0));
+  /**
+   * Records that a stream has sent an SVID of the grant with this key, which ends at `notAfter` (milliseconds since the
+   * epoch).
+   */
+  given(key: string, notAfter: number): void {
+    this.#given.set(key, Math.max(notAfter, this.#given.get(key) ?? 0));
     if (this.#given.size <= 2 * this.entries.length + SPARE_GIVEN) return;
     const now = this.#parts.clock.now();
-    for (const [id, until] of this.#given) if (until <= now) this.#given.delete(id);
+    for (const [one, until] of this.#given) if (until <= now) this.#given.delete(one);
   }
 
   /** True while a name on one of this caller's streams waits for an entry to match. */
@@ -195,6 +212,10 @@ export class Caller implements ClassMember, LookedAt {
     }
   }
 
+  lookSoon(): void {
+    if (!this.peer.gone) this.#parts.looks.once(this);
+  }
+
   /** The running attestation if it began after this sequence number, else a new one. */
   #reading(sequence: number): Attesting {
     if (this.#attesting === undefined || this.#attesting.sequence <= sequence) this.#attesting = this.#attest();
@@ -242,7 +263,10 @@ export class Caller implements ClassMember, LookedAt {
   entriesChanged(changed: ReadonlySet<Entry>): void {
     this.#merged = undefined;
     const told = new Set<CallerListener>(this.#ofEntries);
-    for (const { spiffeId } of changed) for (const listener of this.#ofIdentity.of(spiffeId)) told.add(listener);
+    for (const { spiffeId } of changed) {
+      // Templates are not watched.
+      for (const listener of this.#ofIdentity.of(spiffeId as SpiffeId)) told.add(listener);
+    }
     tellEach(told, undefined, (err) =>
       this.#parts.log.error({ err }, "a listener for a caller's entries threw an error"),
     );
@@ -252,8 +276,7 @@ export class Caller implements ClassMember, LookedAt {
   registryChanged(changes: readonly EntryChange[]): void {
     const ended = new Set<Entry>();
     for (const { before, after } of changes) {
-      const lapsed = this.#lapses?.entryChanged((after ?? before)!.id, after);
-      if (lapsed !== undefined) ended.add(lapsed);
+      for (const lapsed of this.#lapses?.entryChanged((after ?? before)!.id, after) ?? []) ended.add(lapsed);
     }
     if (ended.size === 0) return;
     this.#followLapses();
@@ -325,10 +348,10 @@ export class Caller implements ClassMember, LookedAt {
     return { peer: this.peer.id, pid, uid };
   }
 
-  #noteLapses(attestation: Attestation, former: readonly Entry[]): void {
+  #noteLapses(attestation: Attestation, former: readonly Grant[]): void {
     const now = this.#parts.clock.now();
     const lapses = this.#lapses ?? new Lapses();
-    const isGiven = (id: string) => this.#given.get(id);
+    const isGiven = (key: string) => this.#given.get(key);
     const { begun, restored } = lapses.attested(former, attestation.keys, (one) => this.holds(one), isGiven, now);
     if (begun.length === 0 && restored.length === 0) return;
     this.#lapses = lapses;
@@ -368,7 +391,7 @@ export class Caller implements ClassMember, LookedAt {
     this.#followLapses();
     const lost = ended.slice(0, LOGGED).map(({ entry }) => entry.spiffeId);
     if (ended.length === 0) return;
-    for (const { entry } of ended) this.#given.delete(entry.id);
+    for (const { entry } of ended) this.#given.delete(keyOf(entry));
     const message = 'a caller has lost entries: its facts were missing until its SVIDs ended';
     this.#parts.log.info({ ...this.#who, entries: ended.length, lost }, message);
     this.entriesChanged(new Set(ended.map(({ entry }) => entry)));

@@ -4,12 +4,17 @@
  */
 
 import { type Attestation, type Peer, redactSelector } from '../attest/index.ts';
-import { type Entry, type EntryChange, isForContained, missing, type Registry } from '../registry/index.ts';
-import { formatSelector, type SpiffeId } from '../spiffe/index.ts';
+import type { Clock, Deadline } from '../base/index.ts';
+import { type Entry, type EntryChange, isForContained, missing, type Registry, templateOf } from '../registry/index.ts';
+import { formatSelector, isNegated, type SpiffeId } from '../spiffe/index.ts';
+import { type Grant, isGrant } from './grant.ts';
+import type { Renderings, Unrendered } from './renderings.ts';
 
 /** A member of a class. It learns which entries it has gained or lost, or no longer gets because of a container. */
 export interface ClassMember {
   readonly peer: Pick<Peer, 'credentials'>;
+  /** Attests it again, as soon as the budget allows. */
+  lookSoon(): void;
   entriesChanged(changed: ReadonlySet<Entry>): void;
 }
 
@@ -17,16 +22,18 @@ export interface ClassMember {
 export class CallerClass {
   readonly attestation: Attestation;
   readonly members = new Set<ClassMember>();
-  #entries: readonly Entry[] = [];
-  #withheld: readonly Entry[] = [];
+  readonly #renderings: Renderings;
+  #entries: readonly Grant[] = NONE;
+  #withheld: readonly Entry[] = NONE;
+  #unrendered: readonly Unrendered[] = NONE;
   #all: ReadonlySet<Entry> = new Set();
-  #byId: ReadonlyMap<SpiffeId, Entry> = new Map();
+  #byId: ReadonlyMap<SpiffeId, Grant> = new Map();
   #shown: readonly string[] | undefined;
 
-  /** @param matching the entries whose selectors the callers have, oldest first */
-  constructor(attestation: Attestation, matching: readonly Entry[]) {
+  /** It has no entries before the first {@link match}. */
+  constructor(attestation: Attestation, renderings: Renderings) {
     this.attestation = attestation;
-    this.match(matching);
+    this.#renderings = renderings;
   }
 
   /** The selectors for display, without values of environment selectors. All users share one array. */
@@ -36,7 +43,7 @@ export class CallerClass {
   }
 
   /** Oldest first, then by id. */
-  get entries(): readonly Entry[] {
+  get entries(): readonly Grant[] {
     return this.#entries;
   }
 
@@ -45,20 +52,44 @@ export class CallerClass {
     return this.#withheld;
   }
 
+  /** Entries whose selectors match, but whose templates are not rendered. Oldest first. */
+  get unrendered(): readonly Unrendered[] {
+    return this.#unrendered;
+  }
+
+  /** True if a template rendered a SPIFFE ID that the callers do not get. */
+  get isRefused(): boolean {
+    return this.#unrendered.some(({ spiffeId }) => spiffeId !== undefined);
+  }
+
+  /** The SPIFFE IDs that templates rendered, those that the callers do not get included. */
+  get renderedIds(): ReadonlySet<SpiffeId> {
+    if (this.#unrendered.length === 0 && !this.#entries.some(({ rendered }) => rendered !== undefined)) return NO_IDS;
+    const given = this.#entries.flatMap(({ rendered, spiffeId }) => (rendered === undefined ? [] : [spiffeId]));
+    return new Set([...given, ...this.#unrendered.flatMap(({ spiffeId }) => spiffeId ?? [])]);
+  }
+
   /**
    * Sets the entries whose selectors the callers have, oldest first.
    * @returns the entries that were gained, lost or withheld
    */
   match(matching: readonly Entry[]): Set<Entry> {
-    const [entries, withheld] = split(matching, this.attestation);
-    const changed = difference(this.#entries, entries);
+    const [mine, withheld] = split(matching, this.attestation);
+    const { grants, unrendered } = this.#renderings.renderAll(this, mine, this.attestation);
+    const changed = difference(this.#entries, grants);
     for (const entry of difference(this.#withheld, withheld)) changed.add(entry);
-    this.#entries = entries;
+    this.#entries = grants;
     this.#withheld = withheld;
-    this.#all = new Set(entries);
+    this.#unrendered = unrendered;
+    this.#all = new Set(grants);
     // If several entries have one SPIFFE ID, the oldest is set last and stays.
-    this.#byId = new Map(entries.map((entry) => [entry.spiffeId, entry] as const).reverse());
+    this.#byId = new Map(grants.map((entry) => [entry.spiffeId, entry] as const).reverse());
     return changed;
+  }
+
+  /** It has no members any more. */
+  close(): void {
+    this.#renderings.release(this);
   }
 
   has(entry: Entry): boolean {
@@ -66,19 +97,43 @@ export class CallerClass {
   }
 
   /** The oldest entry that gives this SPIFFE ID. */
-  entryFor(spiffeId: SpiffeId): Entry | undefined {
+  entryFor(spiffeId: SpiffeId): Grant | undefined {
     return this.#byId.get(spiffeId);
   }
 }
 
+const NONE: readonly never[] = [];
+const NO_IDS: ReadonlySet<SpiffeId> = new Set();
+
+/** Interval at which SPIFFE IDs that were refused to templates are tried again, in milliseconds. */
+const RETRY_MS = 15_000;
+
+export interface CallerClassesParts {
+  readonly registry: Registry;
+  readonly renderings: Renderings;
+  readonly clock: Clock;
+}
+
 export class CallerClasses {
   readonly #registry: Registry;
+  readonly #renderings: Renderings;
   readonly #classes = new Map<string, CallerClass>();
   /** Classes by selector. */
   readonly #bySelector = new Map<string, Set<CallerClass>>();
+  /** Classes by the SPIFFE IDs that templates rendered for them. */
+  readonly #byRendered = new Map<SpiffeId, Set<CallerClass>>();
+  readonly #clock: Clock;
+  #retry: Deadline | undefined;
 
-  constructor(registry: Registry) {
+  constructor({ registry, renderings, clock }: CallerClassesParts) {
     this.#registry = registry;
+    this.#renderings = renderings;
+    this.#clock = clock;
+  }
+
+  /** Ends the timer. */
+  close(): void {
+    this.#retry?.cancel();
   }
 
   /** Moves a member from its former class to the class of its facts. @returns the new class */
@@ -86,13 +141,10 @@ export class CallerClasses {
     if (former?.attestation.key === attestation.key) return former;
     let joined = this.#classes.get(attestation.key);
     if (joined === undefined) {
-      joined = new CallerClass(attestation, this.#registry.match(attestation.keys));
+      joined = new CallerClass(attestation, this.#renderings);
       this.#classes.set(attestation.key, joined);
-      for (const selector of attestation.keys) {
-        const having = this.#bySelector.get(selector);
-        if (having === undefined) this.#bySelector.set(selector, new Set([joined]));
-        else having.add(joined);
-      }
+      for (const selector of attestation.keys) addTo(this.#bySelector, selector, joined);
+      this.#match(joined);
     }
     joined.members.add(member);
     if (former !== undefined) this.leave(member, former);
@@ -103,23 +155,61 @@ export class CallerClasses {
     left.members.delete(member);
     if (left.members.size > 0) return;
     this.#classes.delete(left.attestation.key);
-    for (const selector of left.attestation.keys) {
-      const having = this.#bySelector.get(selector);
-      having?.delete(left);
-      if (having?.size === 0) this.#bySelector.delete(selector);
-    }
+    for (const selector of left.attestation.keys) removeFrom(this.#bySelector, selector, left);
+    for (const id of left.renderedIds) removeFrom(this.#byRendered, id, left);
+    left.close();
+  }
+
+  #match(one: CallerClass): Set<Entry> {
+    for (const id of one.renderedIds) removeFrom(this.#byRendered, id, one);
+    const changed = one.match(this.#registry.match(one.attestation.keys));
+    for (const id of one.renderedIds) addTo(this.#byRendered, id, one);
+    if (one.isRefused) this.#retry ??= this.#clock.after(RETRY_MS, () => this.#retryRefused());
+    return changed;
+  }
+
+  /** A template that had made too many may have room now, or the other entry of a SPIFFE ID was deleted. */
+  #retryRefused(): void {
+    this.#retry = undefined;
+    const refused = [...this.#byRendered.values()].flatMap((having) => [...having].filter((one) => one.isRefused));
+    for (const one of new Set(refused)) this.#matchAgain(one);
+  }
+
+  #matchAgain(one: CallerClass): void {
+    const changed = this.#match(one);
+    if (changed.size > 0) for (const member of [...one.members]) member.entriesChanged(changed);
   }
 
   /** Applies one transaction's changes to every class that they affect, and informs the members. */
   apply(changes: readonly EntryChange[]): void {
     const touched = new Set<CallerClass>();
     for (const { before, after } of changes) {
-      if (before !== undefined) this.#addMatching(before, touched);
-      if (after !== undefined) this.#addMatching(after, touched);
+      for (const entry of [before, after]) {
+        if (entry === undefined) continue;
+        this.#addMatching(entry, touched);
+        // A SPIFFE ID that an entry names is not rendered.
+        if (isGrant(entry)) for (const one of this.#byRendered.get(entry.spiffeId) ?? NONE) touched.add(one);
+      }
     }
-    for (const one of touched) {
-      const changed = one.match(this.#registry.match(one.attestation.keys));
-      if (changed.size > 0) for (const member of [...one.members]) member.entriesChanged(changed);
+    for (const one of touched) this.#matchAgain(one);
+    for (const { after } of changes) if (after !== undefined) this.#lookAgain(after);
+  }
+
+  /**
+   * Attests callers again that have the facts that an entry requires, but were attested before an entry had its negative
+   * selectors or placeholders, so that these are not known of them.
+   */
+  #lookAgain(entry: Entry): void {
+    const template = templateOf(entry);
+    const negative = entry.selectors.filter(isNegated);
+    if (template === undefined && negative.length === 0) return;
+    const having = new Set<CallerClass>();
+    this.#addMatching({ selectors: entry.selectors.filter((selector) => !isNegated(selector)) }, having);
+    for (const { attestation, members } of having) {
+      const isKnown =
+        (template?.placeholders ?? NONE).every((name) => attestation.values.has(name)) &&
+        negative.every((selector) => attestation.keys.has(formatSelector(selector)));
+      if (!isKnown) for (const member of members) member.lookSoon();
     }
   }
 
@@ -128,7 +218,7 @@ export class CallerClasses {
     const matching = new Set<CallerClass>();
     this.#addMatching(entry, matching);
     let members = 0;
-    for (const one of matching) if (isFor(entry, one.attestation)) members += one.members.size;
+    for (const one of matching) if (isGot(entry, one)) members += one.members.size;
     return members;
   }
 
@@ -137,7 +227,12 @@ export class CallerClasses {
     for (const one of this.#classes.values()) if (one.withheld.length > 0) yield one;
   }
 
-  #addMatching(entry: Entry, into: Set<CallerClass>): void {
+  /** Classes with entries whose templates are not rendered. */
+  *unrendering(): Iterable<CallerClass> {
+    for (const one of this.#classes.values()) if (one.unrendered.length > 0) yield one;
+  }
+
+  #addMatching(entry: Pick<Entry, 'selectors'>, into: Set<CallerClass>): void {
     let rarest: ReadonlySet<CallerClass> | undefined;
     for (const selector of entry.selectors) {
       const having = this.#bySelector.get(formatSelector(selector));
@@ -148,6 +243,23 @@ export class CallerClasses {
       if (missing(entry, one.attestation.keys).length === 0) into.add(one);
     }
   }
+}
+
+function isGot(entry: Entry, { attestation, entries }: CallerClass): boolean {
+  if (isGrant(entry)) return isFor(entry, attestation);
+  return entries.some(({ rendered }) => rendered?.entry === entry);
+}
+
+function addTo<K>(map: Map<K, Set<CallerClass>>, key: K, one: CallerClass): void {
+  const having = map.get(key);
+  if (having === undefined) map.set(key, new Set([one]));
+  else having.add(one);
+}
+
+function removeFrom<K>(map: Map<K, Set<CallerClass>>, key: K, one: CallerClass): void {
+  const having = map.get(key);
+  having?.delete(one);
+  if (having?.size === 0) map.delete(key);
 }
 
 function isFor(entry: Entry, { contained }: Pick<Attestation, 'contained'>): boolean {

@@ -3,11 +3,13 @@
  * that.
  */
 
-import { redactSelector } from '../attest/index.ts';
+import { ATTESTORS, type PlaceholderValue, redactSelector, valueAmong } from '../attest/index.ts';
 import { differInOnePlace, nearest } from '../base/index.ts';
-import { type Entry, isExpired, isForContained, type NearMiss, type Registry } from '../registry/index.ts';
+import { type Entry, isExpired, isForContained, type NearMiss, type Registry, templateOf } from '../registry/index.ts';
 import {
   formatSelector,
+  isLikeTemplate,
+  isNegated,
   type Selector,
   type SpiffeId,
   type TrustDomain,
@@ -16,6 +18,7 @@ import {
 } from '../spiffe/index.ts';
 import { split } from './classes.ts';
 import { defaultEntry } from './default-entry.ts';
+import { type Grant, isGrant, renderedGrant } from './grant.ts';
 import { explainHeld, type HeldCaller, type HeldReason } from './held.ts';
 import type { Identities } from './identities.ts';
 import {
@@ -30,6 +33,7 @@ import {
   type RemedyCaller,
   sourceNote,
 } from './remedy.ts';
+import type { RenderedFacts, Unrendered } from './renderings.ts';
 
 /**
  * A selector that the caller lacks, and what it has instead, as `type:value`; without values of environment selectors.
@@ -39,6 +43,17 @@ export interface ExplainedLack {
   readonly has: readonly string[];
   /** The value or program that was probably meant. */
   readonly alike: string | undefined;
+}
+
+/** How the template of an entry whose selectors the caller has is rendered for it. */
+export interface ExplainedTemplate {
+  readonly entry: Entry;
+  /** The result; undefined if it is not rendered. */
+  readonly spiffeId: SpiffeId | undefined;
+  /** Why it is not rendered; undefined if it is. */
+  readonly why: string | undefined;
+  /** The placeholders in their order. */
+  readonly values: readonly { readonly placeholder: string; readonly value: PlaceholderValue | undefined }[];
 }
 
 export interface ExplainedMiss {
@@ -59,9 +74,11 @@ export interface ExplainedMiss {
 
 export interface Explanation {
   /** The entries that the caller matches, oldest first. */
-  readonly entries: readonly Entry[];
+  readonly entries: readonly Grant[];
   /** The entry for the SDS name `default`. */
-  readonly byDefault: Entry | undefined;
+  readonly byDefault: Grant | undefined;
+  /** The entries with templates whose selectors the caller has, oldest first. */
+  readonly templates: readonly ExplainedTemplate[];
   /** Names of the bundles that the caller gets. */
   readonly bundles: readonly string[];
   /** Trust domains that its entries federate with, but whose bundles are not set. */
@@ -87,7 +104,7 @@ export interface AskedId {
 
 export interface ExplanationParts {
   readonly registry: Registry;
-  readonly identities: Pick<Identities, 'bundle' | 'federated' | 'holders'>;
+  readonly identities: Pick<Identities, 'bundle' | 'federated' | 'holders' | 'render'>;
 }
 
 export interface ExplanationQuery {
@@ -97,29 +114,36 @@ export interface ExplanationQuery {
   readonly failed: boolean;
   /** Why the caller counts as in a container; undefined if it does not. */
   readonly contained?: string | undefined;
+  /** The values of placeholders; undefined: they are taken from the selectors, as if no image had the labels. */
+  readonly values?: ReadonlyMap<string, PlaceholderValue> | undefined;
   /** The path of the program's file before it was deleted or replaced. */
   readonly replaced: string | undefined;
   /** Undefined: where entries are declared is not known, only what made them. */
   readonly placeOf?: PlaceOf;
 }
 
+/** @param given the caller's facts, and the negative selectors that it is known to satisfy */
 export function explain(
-  selectors: readonly Selector[],
+  given: readonly Selector[],
   query: ExplanationQuery,
   { registry, identities }: ExplanationParts,
   now: number,
 ): Explanation {
-  const keys = new Set(selectors.map(formatSelector));
+  const keys = new Set(given.map(formatSelector));
+  const selectors = given.filter((selector) => !isNegated(selector));
   const { contained, placeOf = ({ source }) => ({ source }) } = query;
   const isContained = contained !== undefined;
-  const [entries, withheld] = split(query.failed ? [] : registry.match(keys), { contained });
-  const caller = { entries, withheld, contained, selectors: keys };
+  const [matching, withheld] = split(query.failed ? [] : registry.match(keys), { contained });
+  const facts = { values: query.values ?? valuesAmong(selectors, registry), contained };
+  const { entries, unrendered, templates } = renderEach(matching, facts, identities);
+  const caller = { entries, withheld, unrendered, contained, selectors: keys };
   const asked = query.spiffeId === undefined ? undefined : explainAsked(query.spiffeId, caller, registry, now);
   const spiffeId = asked?.alike ?? asked?.spiffeId;
   const misses = registry.nearMisses(keys, { spiffeId, limit: query.limit, contained: isContained });
   // Without a SPIFFE ID that the caller lacks, a command could only give it another caller's identity.
   const isLacking = asked?.given === false;
-  const to = { caller: { selectors, isContained }, isLacking, placeOf };
+  const givers = asked === undefined ? [] : registry.couldRender(asked.spiffeId);
+  const to = { caller: { selectors, isContained }, isLacking, placeOf, template: givers[0] };
   const near = misses.map((miss) => explainMiss(miss, to, identities, now));
   const own = identities.bundle(caller);
   const federated = identities.federated(caller).map(({ trustDomain }) => trustDomain);
@@ -129,6 +153,7 @@ export function explain(
   return {
     entries,
     byDefault: defaultEntry(entries),
+    templates,
     bundles: [...('reason' in own ? [] : [own.trustDomain]), ...federated].map(trustDomainId),
     unset,
     asked,
@@ -139,8 +164,43 @@ export function explain(
   };
 }
 
+function renderEach(
+  matching: readonly Entry[],
+  facts: RenderedFacts,
+  identities: Pick<Identities, 'render'>,
+): { entries: Grant[]; unrendered: Unrendered[]; templates: ExplainedTemplate[] } {
+  const [entries, unrendered, templates]: [Grant[], Unrendered[], ExplainedTemplate[]] = [[], [], []];
+  for (const entry of matching) {
+    if (isGrant(entry)) {
+      entries.push(entry);
+      continue;
+    }
+    const found = identities.render(entry, facts);
+    const values = templateOf(entry)!.placeholders.map((placeholder) => ({
+      placeholder,
+      value: facts.values.get(placeholder),
+    }));
+    if ('why' in found) {
+      unrendered.push(found);
+      templates.push({ entry, spiffeId: undefined, why: found.why, values });
+    } else {
+      entries.push(renderedGrant(entry, found.spiffeId));
+      templates.push({ entry, spiffeId: found.spiffeId, why: undefined, values });
+    }
+  }
+  return { entries, unrendered, templates };
+}
+
+/** The values that these facts give all placeholders of entries. */
+function valuesAmong(selectors: readonly Selector[], registry: Registry): Map<string, PlaceholderValue> {
+  const placeholders = ATTESTORS.flatMap(({ type }) => registry.placeholders(type));
+  return new Map(placeholders.map((placeholder) => [placeholder.name, valueAmong(selectors, placeholder)]));
+}
+
 /** What remedies depend on. */
 interface RemedyFor {
+  /** The first entry whose template could render the SPIFFE ID of the question. */
+  readonly template: Entry | undefined;
   readonly caller: RemedyCaller;
   readonly isLacking: boolean;
   readonly placeOf: PlaceOf;
@@ -172,17 +232,12 @@ function explainMiss(
   };
 }
 
-function explainAsked(
-  spiffeId: SpiffeId,
-  caller: HeldCaller & { readonly entries: readonly Entry[] },
-  registry: Registry,
-  now: number,
-): AskedId {
+function explainAsked(spiffeId: SpiffeId, caller: HeldCaller, registry: Registry, now: number): AskedId {
   const entry = caller.entries.find((one) => one.spiffeId === spiffeId);
   if (entry !== undefined) {
     return { spiffeId, given: true, reason: undefined, detail: `entry ${entry.id} gives it`, alike: undefined };
   }
-  const givers = registry.bySpiffeId(spiffeId);
+  const givers = [...registry.bySpiffeId(spiffeId), ...registry.couldRender(spiffeId)];
   const { reason, detail } = explainHeld(spiffeId, givers, caller, registry.trustDomain, now);
   return { spiffeId, given: false, reason, detail, alike: givers.length > 0 ? undefined : alikeId(spiffeId, registry) };
 }
@@ -190,7 +245,9 @@ function explainAsked(
 /** Only an ID with a single typing error counts as similar. */
 function alikeId(spiffeId: string, registry: Registry): string | undefined {
   const alike: string[] = [];
-  for (const other of registry.spiffeIds()) if (differInOnePlace(spiffeId, other)) alike.push(other);
+  for (const other of registry.spiffeIds()) {
+    if (differInOnePlace(spiffeId, other) && !isLikeTemplate(other)) alike.push(other);
+  }
   return nearest(spiffeId, alike);
 }
 
@@ -224,10 +281,15 @@ function foreignNote({ spiffeId, alike }: AskedId): string {
   return `${meant}ask the Sidekey, or other SPIFFE server, of ${trustDomainOf(spiffeId)} for it: no entry here can give it`;
 }
 
+/** An entry that names the SPIFFE ID would take it from the callers for which the template renders it. */
+function templateNote({ id, spiffeId }: Entry): string {
+  return `the template of entry ${id}, ${spiffeId}, can render this SPIFFE ID: give the caller the facts that it needs, or correct that entry; no command is proposed, because a template never renders an ID that another entry names`;
+}
+
 function remedies(
   asked: AskedId | undefined,
   near: readonly ExplainedMiss[],
-  { caller, placeOf }: RemedyFor,
+  { caller, placeOf, template }: RemedyFor,
   unset: readonly TrustDomain[],
 ): Remedies {
   const others = unset.map((trustDomain) => `sidekey bundle set ${trustDomain} --file BUNDLE`);
@@ -238,7 +300,8 @@ function remedies(
   const own = near.filter(({ entry }) => entry.spiffeId === asked.spiffeId);
   const mend = own.find(({ fix }) => fix !== undefined)?.fix;
   const byHand = own.find(({ mend }) => mend !== undefined)?.mend;
-  const make = byHand === undefined ? makeEntry(asked.spiffeId, caller, own) : { fix: undefined, note: undefined };
+  const none: Remedy = { fix: undefined, note: template && templateNote(template) };
+  const make = byHand === undefined && template === undefined ? makeEntry(asked.spiffeId, caller, own) : none;
   const allow = own.map((miss) => allowNote(miss, caller, placeOf)).find((note) => note !== undefined);
   const [closest] = own;
   const note = mend !== undefined && make.fix === undefined ? mendNote(caller) : make.note;

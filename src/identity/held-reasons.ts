@@ -5,8 +5,9 @@
  */
 
 import { type Clock, type Deadline, KeyedListeners } from '../base/index.ts';
-import type { EntryChange } from '../registry/index.ts';
-import type { SpiffeId } from '../spiffe/index.ts';
+import { type Entry, type EntryChange, templateOf } from '../registry/index.ts';
+import { couldRender, type SpiffeId } from '../spiffe/index.ts';
+import { isGrant } from './grant.ts';
 
 /** Changes within this time are told together, so that a series of writes costs one look for each held name. */
 const TOGETHER_MS = 250;
@@ -30,17 +31,25 @@ export class HeldReasons {
 
   entriesChanged(changes: readonly EntryChange[]): void {
     for (const { before, after } of changes) {
-      this.#note(before?.spiffeId);
-      this.#note(after?.spiffeId);
+      for (const entry of [before, after]) {
+        if (entry === undefined) continue;
+        if (isGrant(entry)) this.#note(entry.spiffeId);
+        else this.#noteRendered(entry);
+      }
     }
+  }
+
+  #noteRendered(entry: Entry): void {
+    const template = templateOf(entry)!;
+    for (const spiffeId of this.#listeners.keys()) if (couldRender(template, spiffeId)) this.#note(spiffeId);
   }
 
   close(): void {
     this.#timer?.cancel();
   }
 
-  #note(spiffeId: SpiffeId | undefined): void {
-    if (spiffeId === undefined || !this.#listeners.has(spiffeId)) return;
+  #note(spiffeId: SpiffeId): void {
+    if (!this.#listeners.has(spiffeId)) return;
     this.#changed.add(spiffeId);
     this.#timer ??= this.#clock.after(TOGETHER_MS, () => this.#tell());
   }

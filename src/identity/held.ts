@@ -5,7 +5,17 @@
 
 import { redactSelector } from '../attest/index.ts';
 import { type Candidate, type Entry, isExpired, isForContained, missing } from '../registry/index.ts';
-import { type SpiffeId, type TrustDomain, trustDomainOf } from '../spiffe/index.ts';
+import {
+  formatSelector,
+  isNegated,
+  opposite,
+  type Selector,
+  type SpiffeId,
+  type TrustDomain,
+  trustDomainOf,
+} from '../spiffe/index.ts';
+import { type Grant, isGrant } from './grant.ts';
+import type { Unrendered } from './renderings.ts';
 
 export const HELD_REASONS = [
   /** No entry gives this SPIFFE ID. */
@@ -14,6 +24,8 @@ export const HELD_REASONS = [
   'lacks-selectors',
   /** An entry gives it and its selectors match, but the caller is in a container and the entry is not for those. */
   'contained',
+  /** The selectors of an entry with a template match, but the template does not give this caller this SPIFFE ID. */
+  'not-rendered',
   /** The entry that gives it has expired. */
   'expired',
   /** The caller matches no entry, which is required for bundles. */
@@ -50,19 +62,24 @@ export interface HeldCaller {
   readonly selectors: ReadonlySet<string>;
   /** Why the caller counts as in a container; undefined if it does not. */
   readonly contained: string | undefined;
+  /** The entries that it has. */
+  readonly entries: readonly Grant[];
+  readonly unrendered: readonly Unrendered[];
 }
 
 /**
- * Explains why none of the `candidates`, the entries that give this ID, gives it to this caller.
+ * Explains why none of the `candidates`, the entries that give this ID or whose templates could render it, gives it to
+ * this caller.
  * @param own the server's trust domain
  */
 export function explainHeld(
   spiffeId: SpiffeId,
   candidates: readonly Entry[],
-  { selectors: callerSelectors, contained }: HeldCaller,
+  caller: HeldCaller,
   own: TrustDomain,
   now: number,
 ): Held {
+  const { selectors: callerSelectors, contained } = caller;
   if (trustDomainOf(spiffeId) !== own) {
     const detail = `there can be no secret of this name: ${spiffeId} is of another trust domain, and this server issues for ${own} only`;
     return { reason: 'foreign-id', detail };
@@ -78,8 +95,8 @@ export function explainHeld(
   }));
   const { entry, lacks } = nearest;
   if (lacks.length > 0) {
-    const list = lacks.map(redactSelector).join(', ');
-    const detail = `entry ${entry.id} gives ${spiffeId} to callers with ${list}`;
+    const gives = isGrant(entry) ? `gives ${spiffeId}` : `gives ${entry.spiffeId}`;
+    const detail = `entry ${entry.id} ${gives} to callers ${describeNeeds(lacks, callerSelectors)}`;
     return { reason: 'lacks-selectors', detail, candidates: told };
   }
   const matching = ranked.filter((one) => one.lacks.length === 0 && !isExpired(one.entry, now));
@@ -89,6 +106,10 @@ export function explainHeld(
     const candidates = told.filter(({ entryId, lacks }) => lacks.length > 0 || withheld.has(entryId));
     return { ...heldAsContained(alive.entry, contained), candidates };
   }
+  const template = matching.find((one) => !isGrant(one.entry))?.entry;
+  if (template !== undefined) {
+    return { reason: 'not-rendered', detail: whyNotRendered(template, spiffeId, caller), candidates: told };
+  }
   if (isExpired(entry, now)) {
     const detail = `entry ${entry.id} expired at ${new Date(entry.expiresAt).toISOString()}`;
     return { reason: 'expired', detail, candidates: told };
@@ -96,22 +117,60 @@ export function explainHeld(
   return { reason: 'no-entry', detail: `no entry gives ${spiffeId} to this caller yet` };
 }
 
+/** `with unix:uid:1, without docker:label:tier:canary (which this caller has)` */
+function describeNeeds(lacks: readonly Selector[], has: ReadonlySet<string>): string {
+  const facts = lacks.filter((selector) => !isNegated(selector)).map(redactSelector);
+  const excluded = lacks.filter(isNegated).map(opposite);
+  const without = excluded.map((selector) => {
+    const what = has.has(formatSelector(selector)) ? 'which this caller has' : 'not known of this caller';
+    return `${redactSelector(selector)} (${what})`;
+  });
+  return [
+    ...(facts.length === 0 ? [] : [`with ${facts.join(', ')}`]),
+    ...(without.length === 0 ? [] : [`without ${without.join(', ')}`]),
+  ].join(', ');
+}
+
+/** Why an entry whose selectors match does not give the caller this SPIFFE ID by its template. */
+function whyNotRendered(template: Entry, spiffeId: SpiffeId, { entries, unrendered }: HeldCaller): string {
+  const failed = unrendered.find(({ entry }) => entry === template);
+  if (failed !== undefined) return describeUnrendered(failed);
+  const given = entries.find(({ rendered }) => rendered?.entry === template);
+  const instead = given === undefined ? 'nothing' : given.spiffeId;
+  return `entry ${template.id} renders ${template.spiffeId} as ${instead} for this caller, not as ${spiffeId}`;
+}
+
+function describeUnrendered({ entry, why }: Unrendered): string {
+  return `entry ${entry.id} matches this caller, but its template ${entry.spiffeId} is not rendered: ${why}`;
+}
+
+/** Why a caller without any entry gets nothing, if selectors of entries match it; else undefined. */
+export function whyNothing({
+  withheld: [withheld],
+  unrendered: [unrendered],
+  contained,
+}: CallerWithout): Held | undefined {
+  if (withheld !== undefined) return heldAsContained(withheld, contained!);
+  if (unrendered === undefined) return undefined;
+  const candidates = [{ entryId: unrendered.entry.id, lacks: [] }];
+  return { reason: 'not-rendered', detail: describeUnrendered(unrendered), candidates };
+}
+
 /**
  * Explains why a caller in a container does not get an entry although its selectors match.
  * @param contained why the caller counts as in a container
  */
-export function heldAsContained(entry: Entry, contained: string): Held {
+function heldAsContained(entry: Entry, contained: string): Held {
   const detail = `entry ${entry.id} gives ${entry.spiffeId} to callers with these selectors outside of containers, but this one is in a container (${contained}); an entry for containers needs a container selector (docker:…) or allow_contained`;
   return { reason: 'contained', detail, candidates: [{ entryId: entry.id, lacks: [] }] };
 }
 
 /** Why a caller without any entry gets nothing. */
-export function nothingFor({ withheld, contained }: Pick<HeldCaller, 'contained'> & WithWithheld): Held {
-  if (withheld[0] !== undefined) return heldAsContained(withheld[0], contained!);
-  return { reason: 'no-identity', detail: 'no entry matches this caller' };
+export function nothingFor(caller: CallerWithout): Held {
+  return whyNothing(caller) ?? { reason: 'no-identity', detail: 'no entry matches this caller' };
 }
 
-interface WithWithheld {
+interface CallerWithout extends Pick<HeldCaller, 'contained' | 'unrendered'> {
   /** Entries whose selectors match, but which the caller does not get because it is in a container. */
   readonly withheld: readonly Entry[];
 }
@@ -120,6 +179,7 @@ const OF_FACTS: readonly HeldReason[] = [
   'no-entry',
   'lacks-selectors',
   'contained',
+  'not-rendered',
   'expired',
   'no-identity',
   'not-federated',

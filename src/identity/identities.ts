@@ -11,6 +11,8 @@ import type { Entry, EntryChange, Registry } from '../registry/index.ts';
 import {
   compareText,
   formatSelector,
+  isNegated,
+  opposite,
   type Selector,
   type SpiffeId,
   type TrustBundle,
@@ -19,11 +21,13 @@ import {
 import type { Log } from '../telemetry/index.ts';
 import { Caller, type CallerParts } from './caller.ts';
 import { CallerClasses } from './classes.ts';
-import { explainHeld, type Held, heldAsContained } from './held.ts';
+import type { Grant } from './grant.ts';
+import { explainHeld, type Held, whyNothing } from './held.ts';
 import { HeldReasons } from './held-reasons.ts';
 import { describeLapse } from './lapses.ts';
 import { Looks } from './looks.ts';
 import { type Preview, type PreviewParts, previewChanges } from './preview.ts';
+import { type RenderedFacts, Renderings, type Unrendered } from './renderings.ts';
 import { type SequencedSvid, SequenceNumbers, Svids } from './svids.ts';
 
 export interface IdentitiesParts {
@@ -54,10 +58,19 @@ export interface Withheld {
   readonly why: string;
 }
 
+/** An entry whose template is not rendered for callers that its selectors match. */
+export interface UnrenderedFor extends Unrendered {
+  /** Number of connections. */
+  readonly callers: number;
+  /** Pids of some of them. */
+  readonly pids: readonly number[];
+}
+
 const SHOWN_PIDS = 5;
 
 export class Identities {
   readonly #parts: IdentitiesParts;
+  readonly #renderings: Renderings;
   readonly #classes: CallerClasses;
   readonly #svids: Svids;
   readonly #callers = new Map<Peer, Caller>();
@@ -73,8 +86,10 @@ export class Identities {
     const sequence = new SequenceNumbers();
     this.#parts = parts;
     this.#noteAsked();
-    this.#classes = new CallerClasses(registry);
-    this.#svids = new Svids({ ca, clock, log, sequence });
+    this.#renderings = new Renderings({ registry, clock });
+    this.#classes = new CallerClasses({ registry, renderings: this.#renderings, clock });
+    const onIssued = (entry: Grant, notAfter: number) => this.#renderings.issued(entry, notAfter);
+    this.#svids = new Svids({ ca, clock, log, sequence, onIssued });
     const { accountsRevision, random } = parts;
     this.#looks = new Looks({ clock, sequence, accountsRevision, random });
     this.#reasons = new HeldReasons(clock);
@@ -113,7 +128,7 @@ export class Identities {
   /**
    * The SVID that the caller can have without waiting: issued, fresh, and the caller attested since. Else undefined.
    */
-  peekSvid(caller: Caller, entry: Entry): X509Svid | undefined {
+  peekSvid(caller: Caller, entry: Grant): X509Svid | undefined {
     const found = this.#svids.peek(entry);
     const isGood = found !== undefined && caller.holds(entry) && caller.attestedAfter(found.sequence);
     return isGood ? found.svid : undefined;
@@ -125,7 +140,7 @@ export class Identities {
    * @returns undefined if the caller does not match any more
    * @throws ERR_CA, ERR_STORE, ERR_PEER_*, ERR_ATTESTATION_FAILED
    */
-  async svid(caller: Caller, entry: Entry): Promise<X509Svid | undefined> {
+  async svid(caller: Caller, entry: Grant): Promise<X509Svid | undefined> {
     const issued: SequencedSvid = await this.#svids.get(entry);
     await caller.attestAfter(issued.sequence);
     return caller.holds(entry) ? issued.svid : undefined;
@@ -136,13 +151,13 @@ export class Identities {
     return this.#parts.ca.isSlow(x509SvidKeyType);
   }
 
-  /** Call it when a proxy rejects the entry's SVID: a new one is issued after a delay; see {@link Svids.reissue}. */
-  reissue(entryId: string): void {
-    this.#svids.reissue(entryId);
+  /** Call it when a proxy rejects the SVID of a grant: a new one is issued after a delay; see {@link Svids.reissue}. */
+  reissue(grant: string): void {
+    this.#svids.reissue(grant);
   }
 
   /** Keeps an entry's SVID fresh and calls the listener for each new one. @returns a function that stops this */
-  watchSvid(entry: Entry, listener: () => void): () => void {
+  watchSvid(entry: Grant, listener: () => void): () => void {
     return this.#svids.watch(entry, listener);
   }
 
@@ -151,18 +166,17 @@ export class Identities {
    * domain that a matching entry federates with.
    */
   bundle(
-    caller: Pick<Caller, 'entries' | 'withheld' | 'contained'>,
+    caller: Pick<Caller, 'entries' | 'withheld' | 'unrendered' | 'contained'>,
     trustDomain: TrustDomain = this.#parts.registry.trustDomain,
   ): TrustBundle | Held {
     const { registry, ca, bundleFor } = this.#parts;
     const isOwn = trustDomain === registry.trustDomain;
     if (caller.entries.length === 0 && !(isOwn && bundleFor === 'anyone')) {
-      const [withheld] = caller.withheld;
-      if (withheld !== undefined) return heldAsContained(withheld, caller.contained!);
-      return {
+      const nobody: Held = {
         reason: 'no-identity',
         detail: 'only callers that match an entry get bundles, and this caller matches none',
       };
+      return whyNothing(caller) ?? nobody;
     }
     if (isOwn) {
       const bundle = ca.bundle();
@@ -218,8 +232,9 @@ export class Identities {
 
   /** Why the caller does not get this SPIFFE ID now. */
   explain(caller: Caller, spiffeId: SpiffeId): Held {
-    const candidates = this.#parts.registry.bySpiffeId(spiffeId);
-    return explainHeld(spiffeId, candidates, caller, this.#parts.registry.trustDomain, this.#parts.clock.now());
+    const { registry, clock } = this.#parts;
+    const candidates = [...registry.bySpiffeId(spiffeId), ...registry.couldRender(spiffeId)];
+    return explainHeld(spiffeId, candidates, caller, registry.trustDomain, clock.now());
   }
 
   /**
@@ -240,7 +255,7 @@ export class Identities {
   }
 
   /** Why the caller gets no new SVID of an entry that lapses; undefined if the entry does not lapse. */
-  explainLapse(caller: Caller, entry: Entry): Held | undefined {
+  explainLapse(caller: Caller, entry: Grant): Held | undefined {
     const lapse = caller.lapseOf(entry);
     return lapse && { reason: 'facts-missing', detail: describeLapse(lapse) };
   }
@@ -265,6 +280,19 @@ export class Identities {
     }
   }
 
+  /** The templates that connected callers match, but that are not rendered for them, per group of callers. */
+  *unrendered(): Iterable<UnrenderedFor> {
+    for (const { unrendered, members } of this.#classes.unrendering()) {
+      const pids = [...members].slice(0, SHOWN_PIDS).map(({ peer }) => peer.credentials.pid);
+      for (const one of unrendered) yield { ...one, callers: members.size, pids };
+    }
+  }
+
+  /** What an entry's template gives a caller with these facts, or why it is not rendered. Counts nothing. */
+  render(entry: Entry, facts: RenderedFacts): { readonly spiffeId: SpiffeId } | Unrendered {
+    return this.#renderings.preview(entry, facts);
+  }
+
   /** Number of connected callers that get this entry. */
   holders(entry: Entry): number {
     return this.#classes.holders(entry);
@@ -276,12 +304,15 @@ export class Identities {
    */
   preview(changes: readonly EntryChange[], most: number, inspect: PreviewParts['inspect']): Promise<Preview> {
     const { registry, clock } = this.#parts;
-    return previewChanges(changes, most, { registry, callers: this.#callers.values(), now: clock.now(), inspect });
+    const render: PreviewParts['render'] = (entry, facts) => this.#renderings.preview(entry, facts);
+    const callers = this.#callers.values();
+    return previewChanges(changes, most, { registry, render, callers, now: clock.now(), inspect });
   }
 
   close(): void {
     for (const stop of this.#stops) stop();
     this.#looks.close();
+    this.#classes.close();
     this.#reasons.close();
     this.#svids.close();
   }
@@ -320,8 +351,10 @@ export class Identities {
     if (isKeptIfAsked === undefined) return types;
     const added = new Map<string, { readonly type: string; more: number }>();
     const count = (entry: Entry | undefined, by: 1 | -1) => {
-      for (const selector of entry?.selectors ?? []) {
-        if (!isKeptIfAsked(selector)) continue;
+      for (const given of entry?.selectors ?? []) {
+        if (!isKeptIfAsked(given)) continue;
+        // The registry counts a negative selector as the fact that it excludes.
+        const selector = isNegated(given) ? opposite(given) : given;
         const key = formatSelector(selector);
         const known = added.get(key);
         if (known === undefined) added.set(key, { type: selector.type, more: by });

@@ -4,15 +4,16 @@ export type { Caller } from './caller.ts';
 export { Decisions, type Noted, type NotedHold } from './decisions.ts';
 export { defaultEntry } from './default-entry.ts';
 export { type ExplainedMiss, type Explanation, type ExplanationQuery, explain } from './explanation.ts';
+export { type Grant, keyOf } from './grant.ts';
 export {
   canCome,
   dependsOnFacts,
   HELD_REASONS,
   type Held,
   type HeldReason,
-  heldAsContained,
   isStillGiven,
   nothingFor,
+  whyNothing,
 } from './held.ts';
 export { Identities } from './identities.ts';
 export type { CallerPreview } from './preview.ts';

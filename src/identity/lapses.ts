@@ -7,9 +7,10 @@
 import { isDeepStrictEqual } from 'node:util';
 import { redactSelector } from '../attest/index.ts';
 import { ENTRY_FIELD_LIST, type Entry, missing } from '../registry/index.ts';
+import { type Grant, keyOf, nextVersion } from './grant.ts';
 
 export interface Lapse {
-  readonly entry: Entry;
+  readonly entry: Grant;
   /**
    * When the facts were first missing and when the last sent SVID of the entry ends, in milliseconds since the epoch.
    */
@@ -27,26 +28,27 @@ export interface LapseChange {
 }
 
 export class Lapses {
-  readonly #byId = new Map<string, Lapse>();
+  /** By {@link keyOf}. */
+  readonly #byKey = new Map<string, Lapse>();
 
   get size(): number {
-    return this.#byId.size;
+    return this.#byKey.size;
   }
 
   /** The earliest end; undefined if there are no lapses. */
   get firstEnd(): number | undefined {
     let first: number | undefined;
-    for (const { until } of this.#byId.values()) if (first === undefined || until < first) first = until;
+    for (const { until } of this.#byKey.values()) if (first === undefined || until < first) first = until;
     return first;
   }
 
   values(): Iterable<Lapse> {
-    return this.#byId.values();
+    return this.#byKey.values();
   }
 
   /** The lapse of this version of the entry. */
-  of(entry: Entry): Lapse | undefined {
-    const lapse = this.#byId.get(entry.id);
+  of(entry: Grant): Lapse | undefined {
+    const lapse = this.#byKey.get(keyOf(entry));
     return lapse?.entry === entry ? lapse : undefined;
   }
 
@@ -55,23 +57,25 @@ export class Lapses {
    * @param former the entries that the caller matched before
    * @param facts its selectors now
    * @param holds whether the caller matches an entry now
-   * @param givenUntil the end of the last SVID of an entry that the caller was sent; undefined if it was sent none
+   * @param givenUntil the end of the last SVID that the caller was sent, by the key of its grant; undefined if it was sent
+   *   none
    */
   attested(
-    former: readonly Entry[],
+    former: readonly Grant[],
     facts: ReadonlySet<string>,
-    holds: (entry: Entry) => boolean,
-    givenUntil: (entryId: string) => number | undefined,
+    holds: (entry: Grant) => boolean,
+    givenUntil: (key: string) => number | undefined,
     now: number,
   ): LapseChange {
-    const restored = [...this.#byId.values()].filter(({ entry }) => holds(entry));
-    for (const { entry } of restored) this.#byId.delete(entry.id);
+    const restored = [...this.#byKey.values()].filter(({ entry }) => holds(entry));
+    for (const { entry } of restored) this.#byKey.delete(keyOf(entry));
     const begun: Lapse[] = [];
     for (const entry of former) {
-      const until = givenUntil(entry.id);
-      if (holds(entry) || this.#byId.has(entry.id) || until === undefined || until <= now) continue;
+      const key = keyOf(entry);
+      const until = givenUntil(key);
+      if (holds(entry) || this.#byKey.has(key) || until === undefined || until <= now) continue;
       const lapse = { entry, since: now, until, lacks: missing(entry, facts).map(redactSelector) };
-      this.#byId.set(entry.id, lapse);
+      this.#byKey.set(key, lapse);
       begun.push(lapse);
     }
     return { begun, restored };
@@ -79,34 +83,38 @@ export class Lapses {
 
   /** Removes the lapses that end by `now`, and returns them. */
   end(now: number): Lapse[] {
-    const ended = [...this.#byId.values()].filter(({ until }) => until <= now);
-    for (const { entry } of ended) this.#byId.delete(entry.id);
+    const ended = [...this.#byKey.values()].filter(({ until }) => until <= now);
+    for (const { entry } of ended) this.#byKey.delete(keyOf(entry));
     return ended;
   }
 
   /**
    * Applies a change or deletion (`after` undefined) of an entry. It ends the lapse at once, unless the change cannot
    * affect which callers match.
-   * @returns the entry whose lapse ended, if any
+   * @returns the grants of the entry that lapsed until now
    */
-  entryChanged(id: string, after: Entry | undefined): Entry | undefined {
-    const lapse = this.#byId.get(id);
-    if (lapse === undefined) return undefined;
-    if (after !== undefined && givesTheSame(lapse.entry, after)) this.#byId.set(id, { ...lapse, entry: after });
-    else this.#byId.delete(id);
-    return lapse.entry;
+  entryChanged(id: string, after: Entry | undefined): Grant[] {
+    const lapsed = [...this.#byKey].filter(([, { entry }]) => entry.id === id);
+    for (const [key, lapse] of lapsed) {
+      const next = after && givesTheSame(lapse.entry, after) ? nextVersion(lapse.entry, after) : undefined;
+      if (next === undefined) this.#byKey.delete(key);
+      else this.#byKey.set(key, { ...lapse, entry: next });
+    }
+    return lapsed.map(([, { entry }]) => entry);
   }
 }
 
 const DECIDES_WHO = ENTRY_FIELD_LIST.filter(([, { decidesNobody }]) => decidesNobody !== true).map(([field]) => field);
 
-function givesTheSame(a: Entry, b: Entry): boolean {
+function givesTheSame(grant: Grant, b: Entry): boolean {
+  const a = grant.rendered?.entry ?? grant;
   return DECIDES_WHO.every((field) => isDeepStrictEqual(a[field], b[field]));
 }
 
 /** One line for display. */
 export function describeLapse({ entry, since, until, lacks }: Lapse): string {
   const [from, end] = [since, until].map((at) => new Date(at).toISOString());
-  const why = lacks.length === 0 ? 'does not match it' : `lacks ${lacks.join(', ')}`;
+  const different = entry.rendered === undefined ? 'does not match it' : 'has other values for its template';
+  const why = lacks.length === 0 ? different : `lacks ${lacks.join(', ')}`;
   return `entry ${entry.id} gave ${entry.spiffeId}; since ${from} the caller ${why}; it is attested again until its SVID ends at ${end}`;
 }

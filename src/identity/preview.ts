@@ -11,10 +11,12 @@ import {
   missing,
   type Registry,
 } from '../registry/index.ts';
-import type { Selector, SpiffeId } from '../spiffe/index.ts';
+import { formatSelector, isNegated, type Selector, type SpiffeId, type TemplateText } from '../spiffe/index.ts';
 import type { Caller } from './caller.ts';
 import { split } from './classes.ts';
 import { defaultEntry } from './default-entry.ts';
+import { type Grant, isGrant, renderedGrant } from './grant.ts';
+import type { RenderedFacts, Unrendered } from './renderings.ts';
 import { sameContent } from './svids.ts';
 
 /** What a write would change for one process. */
@@ -29,8 +31,11 @@ export interface CallerPreview {
   readonly lost: readonly SpiffeId[];
   /** Their certificates would differ, in DNS names or lifetime for example. */
   readonly changed: readonly SpiffeId[];
-  /** Those that it gains if facts that were not read, because no entry asks for them yet, fit. */
-  readonly mayGain: readonly SpiffeId[];
+  /**
+   * Those that it gains if facts that were not read, because no entry asks for them yet, fit. A template whose values were
+   * not read stands for what it would make.
+   */
+  readonly mayGain: readonly (SpiffeId | TemplateText)[];
   /** The identity under the name `default`, if that would change; null: none. */
   readonly byDefault: { readonly before: SpiffeId | null; readonly after: SpiffeId | null } | undefined;
 }
@@ -45,7 +50,9 @@ export interface Preview {
 }
 
 export interface PreviewParts {
-  readonly registry: Pick<Registry, 'askers' | 'asksFor'>;
+  readonly registry: Pick<Registry, 'askers' | 'asksFor' | 'negatives'>;
+  /** The SPIFFE ID that a template makes for a caller with these facts, or why it makes none. */
+  readonly render: (entry: Entry, facts: RenderedFacts) => { readonly spiffeId: SpiffeId } | Unrendered;
   readonly callers: Iterable<Caller>;
   readonly now: number;
   /** Reads all facts of a process, as `type:value`; undefined if they can't be read. */
@@ -135,7 +142,7 @@ class Forecast {
     if (after === undefined || isExpired(after, now)) return;
     this.#added.put(after);
     this.#addedById.set(after.id, after);
-    const read = after.selectors.filter((selector) => !isUnread(selector, registry));
+    const read = after.selectors.filter((selector) => !isUnreadBy(selector, registry));
     if (read.length === after.selectors.length) return;
     this.asksForUnread = true;
     if (read.length > 0) this.#uncertain.put({ ...after, selectors: read });
@@ -151,20 +158,39 @@ class Forecast {
     return this.#outcomes.get(key);
   }
 
+  /** The entries as the caller would get them. `unsure`: those whose templates have values that were not read. */
+  #rendered(entries: readonly Entry[], { renderedFacts }: Caller): { added: Grant[]; unsure: Entry[] } {
+    const added: Grant[] = [];
+    const unsure: Entry[] = [];
+    for (const entry of entries) {
+      if (isGrant(entry)) {
+        added.push(entry);
+        continue;
+      }
+      const made = this.#parts.render(entry, renderedFacts);
+      if (!('why' in made)) added.push(renderedGrant(entry, made.spiffeId));
+      else if (made.spiffeId === undefined) unsure.push(entry);
+    }
+    return { added, unsure };
+  }
+
   #outcome(caller: Caller, facts: ReadonlySet<string> | undefined): Outcome | undefined {
     const { now } = this.#parts;
     const before = caller.entries;
     const selectors = facts === undefined ? caller.selectors : new Set([...caller.selectors, ...facts]);
-    const [added] = split(this.#added.match(selectors, now), caller);
+    const [matching] = split(this.#added.match(selectors, now), caller);
+    const { added, unsure } = this.#rendered(matching, caller);
     const [uncertain] = split(this.#uncertain.match(selectors, now), caller);
-    const after = [...before.filter((entry) => !this.#gone.has(entry)), ...added].sort(compareAge);
+    const after = [...before.filter((grant) => !this.#gone.has(grant.rendered?.entry ?? grant)), ...added].sort(
+      compareAge,
+    );
     const [had, has] = [byId(before), byId(after)];
     const [first, then] = [defaultEntry(before)?.spiffeId ?? null, defaultEntry(after)?.spiffeId ?? null];
-    const mayGain = uncertain
+    const mayGain = [...uncertain, ...unsure]
       .map(({ id }) => this.#addedById.get(id)!)
       .filter((entry) => facts === undefined || missing(entry, selectors).every((one) => isUnreadIn(facts, one)))
       .map(({ spiffeId }) => spiffeId)
-      .filter((id) => !has.has(id));
+      .filter((id) => !has.has(id as SpiffeId));
     const outcome: Outcome = {
       gained: [...has.keys()].filter((id) => !had.has(id)),
       lost: [...had.keys()].filter((id) => !has.has(id)),
@@ -178,15 +204,22 @@ class Forecast {
   }
 }
 
+/** A negative selector is read only once an entry asks for it. */
+function isUnreadBy(selector: Selector, registry: PreviewParts['registry']): boolean {
+  if (!isNegated(selector)) return isUnread(selector, registry);
+  return !registry.negatives(selector.type).some((one) => formatSelector(one) === formatSelector(selector));
+}
+
 /** True if the facts have nothing of the selector's kind, because reading it is costly, as of a program's hash. */
 function isUnreadIn(facts: ReadonlySet<string>, selector: Selector): boolean {
   const asksFor = (kind: string) => [...facts].some((fact) => fact.startsWith(`${kind}:`));
+  if (isNegated(selector)) return true;
   return !isKeptIfAsked(selector) && isUnread(selector, { askers: () => 0, asksFor });
 }
 
 /** The entry that gives each SPIFFE ID: the oldest. */
-function byId(entries: readonly Entry[]): Map<SpiffeId, Entry> {
-  const map = new Map<SpiffeId, Entry>();
+function byId(entries: readonly Grant[]): Map<SpiffeId, Grant> {
+  const map = new Map<SpiffeId, Grant>();
   for (const entry of entries) if (!map.has(entry.spiffeId)) map.set(entry.spiffeId, entry);
   return map;
 }

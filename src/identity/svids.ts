@@ -1,6 +1,6 @@
 /**
- * One SVID per entry, shared by all callers that match it. It is issued at the first request, kept fresh while it has
- * listeners, and dropped when it has none.
+ * One SVID per entry, or per SPIFFE ID of an entry with a template, shared by all callers that have it. It is issued at
+ * the first request, kept fresh while it has listeners, and dropped when it has none.
  */
 
 import { isDeepStrictEqual } from 'node:util';
@@ -8,6 +8,7 @@ import { backoff, backoffApart, type Clock, type Deadline, isValidAt } from '../
 import type { CertificateAuthority, X509Svid } from '../ca/index.ts';
 import { ENTRY_FIELD_LIST, type Entry } from '../registry/index.ts';
 import type { Log } from '../telemetry/index.ts';
+import { type Grant, isGrant, keyOf, nextVersion } from './grant.ts';
 
 /** An SVID and the sequence number at which its issuance began; see {@link SequenceNumbers}. */
 export interface SequencedSvid {
@@ -25,7 +26,7 @@ export class SequenceNumbers {
 }
 
 interface SvidSlot {
-  entry: Entry;
+  entry: Grant;
   current: SequencedSvid | undefined;
   issuing: Promise<SequencedSvid> | undefined;
   readonly watchers: Set<() => void>;
@@ -42,16 +43,30 @@ const RETRY_LIMIT_MS = 30_000;
 const REISSUE_FIRST_MS = 1_000;
 const REISSUE_LIMIT_MS = 300_000;
 
+export interface SvidsParts {
+  readonly ca: CertificateAuthority;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly sequence: SequenceNumbers;
+  /** Called with each SVID that was issued: its grant and end (milliseconds since the epoch). */
+  readonly onIssued: (entry: Grant, notAfter: number) => void;
+}
+
 export class Svids {
+  /** By {@link keyOf}. */
   readonly #slots = new Map<string, SvidSlot>();
+  /** The keys of the slots of entries with templates, by entry id. */
+  readonly #rendered = new Map<string, Set<string>>();
   readonly #ca: CertificateAuthority;
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #sequence: SequenceNumbers;
+  readonly #onIssued: SvidsParts['onIssued'];
   /** The number of times that all SVIDs were replaced. */
   #generation = 0;
 
-  constructor(parts: { ca: CertificateAuthority; clock: Clock; log: Log; sequence: SequenceNumbers }) {
+  constructor(parts: SvidsParts) {
+    this.#onIssued = parts.onIssued;
     this.#ca = parts.ca;
     this.#clock = parts.clock;
     this.#log = parts.log;
@@ -59,18 +74,17 @@ export class Svids {
   }
 
   /** The entry's SVID if a fresh one is cached; issues none. */
-  peek(entry: Entry): SequencedSvid | undefined {
-    const current = this.#slots.get(entry.id)?.current;
-    return current !== undefined && sameContent(this.#slots.get(entry.id)!.entry, entry) && this.#fresh(current.svid)
-      ? current
-      : undefined;
+  peek(entry: Grant): SequencedSvid | undefined {
+    const slot = this.#slots.get(keyOf(entry));
+    const current = slot?.current;
+    return current !== undefined && sameContent(slot!.entry, entry) && this.#fresh(current.svid) ? current : undefined;
   }
 
   /**
    * The entry's SVID; issues one if none is fresh. If issuing fails, returns the cached one while it is valid.
    * @throws ERR_CA, ERR_STORE; retried while there are listeners
    */
-  async get(entry: Entry): Promise<SequencedSvid> {
+  async get(entry: Grant): Promise<SequencedSvid> {
     const ready = this.peek(entry);
     if (ready !== undefined) return ready;
     const slot = this.#slot(entry);
@@ -83,18 +97,19 @@ export class Svids {
   }
 
   /** Keeps the entry's SVID fresh and calls the listener for each new one. @returns a function that stops this */
-  watch(entry: Entry, listener: () => void): () => void {
+  watch(entry: Grant, listener: () => void): () => void {
     const slot = this.#slot(entry);
     slot.watchers.add(listener);
     return () => slot.watchers.delete(listener);
   }
 
   /**
-   * Call it when a proxy rejects the entry's SVID: a new one is issued after a delay. The delay doubles up to a limit
-   * and is reset by a scheduled renewal, so that one broken proxy does not disturb others that share the entry.
+   * Call it when a proxy rejects the SVID of the grant with this key: a new one is issued after a delay. The delay
+   * doubles up to a limit and is reset by a scheduled renewal, so that one broken proxy does not disturb others that share
+   * the entry.
    */
-  reissue(entryId: string): void {
-    const slot = this.#slots.get(entryId);
+  reissue(key: string): void {
+    const slot = this.#slots.get(key);
     if (slot === undefined || slot.reissue !== undefined) return;
     slot.rejections += 1;
     const delay = backoff(slot.rejections, REISSUE_FIRST_MS, REISSUE_LIMIT_MS);
@@ -106,15 +121,26 @@ export class Svids {
 
   /** Applies a change or deletion (`after` undefined) of an entry. */
   entryChanged(id: string, after: Entry | undefined): void {
-    const slot = this.#slots.get(id);
-    if (slot === undefined) return;
-    if (after === undefined) this.#forget(slot);
-    else if (sameContent(slot.entry, after)) slot.entry = after;
+    for (const key of [id, ...(this.#rendered.get(id) ?? [])]) {
+      const slot = this.#slots.get(key);
+      if (slot !== undefined) this.#slotChanged(slot, after);
+    }
+  }
+
+  #slotChanged(slot: SvidSlot, after: Entry | undefined): void {
+    // A literal entry keeps its slot when its SPIFFE ID changes.
+    const next = after === undefined ? undefined : this.#nextOf(slot.entry, after);
+    if (next === undefined) this.#forget(slot);
+    else if (sameContent(slot.entry, next)) slot.entry = next;
     else {
-      slot.entry = after;
+      slot.entry = next;
       slot.current = undefined;
       this.#renew(slot);
     }
+  }
+
+  #nextOf(before: Grant, after: Entry): Grant | undefined {
+    return before.rendered === undefined && isGrant(after) ? after : nextVersion(before, after);
   }
 
   /** Invalidates all SVIDs: those with listeners are issued again, the others dropped. */
@@ -138,16 +164,24 @@ export class Svids {
     this.#slots.clear();
   }
 
-  #slot(entry: Entry): SvidSlot {
-    let slot = this.#slots.get(entry.id);
+  #slot(entry: Grant): SvidSlot {
+    const key = keyOf(entry);
+    let slot = this.#slots.get(key);
     if (slot === undefined) {
       slot = newSlot(entry);
-      this.#slots.set(entry.id, slot);
+      this.#slots.set(key, slot);
+      if (entry.rendered !== undefined) this.#noteRendered(entry.id, key);
     } else if (!sameContent(slot.entry, entry)) {
       slot.entry = entry;
       slot.current = undefined;
     }
     return slot;
+  }
+
+  #noteRendered(id: string, key: string): void {
+    const keys = this.#rendered.get(id);
+    if (keys === undefined) this.#rendered.set(id, new Set([key]));
+    else keys.add(key);
   }
 
   #issue(slot: SvidSlot): Promise<SequencedSvid> {
@@ -165,6 +199,7 @@ export class Svids {
       try {
         const svid = await this.#ca.issue({
           entryId: entry.id,
+          grant: keyOf(entry),
           spiffeId: entry.spiffeId,
           dnsNames: entry.dnsNames,
           keyType: entry.x509SvidKeyType,
@@ -172,6 +207,7 @@ export class Svids {
           notAfter: entry.expiresAt,
           replacesUntil: slot.current?.svid.notAfter ?? 0,
         });
+        this.#onIssued(entry, svid.notAfter);
         // Meanwhile the entry may have changed, or another authority may sign.
         const isOutdated = generation !== this.#generation && !this.#ca.signs(svid.authorityId);
         if (!sameContent(slot.entry, entry) || isOutdated) continue;
@@ -207,7 +243,7 @@ export class Svids {
 
   /** Issues a new SVID; drops the slot if it has no listeners. */
   #renew(slot: SvidSlot): void {
-    if (this.#slots.get(slot.entry.id) !== slot) return;
+    if (this.#slots.get(keyOf(slot.entry)) !== slot) return;
     if (slot.watchers.size === 0 && slot.issuing === undefined) {
       this.#forget(slot);
       return;
@@ -218,7 +254,12 @@ export class Svids {
   #forget(slot: SvidSlot): void {
     cancel(slot);
     slot.current = undefined;
-    this.#slots.delete(slot.entry.id);
+    const key = keyOf(slot.entry);
+    this.#slots.delete(key);
+    const { id } = slot.entry;
+    const keys = this.#rendered.get(id);
+    keys?.delete(key);
+    if (keys?.size === 0) this.#rendered.delete(id);
   }
 
   #fresh(svid: X509Svid): boolean {
@@ -227,7 +268,7 @@ export class Svids {
   }
 }
 
-function newSlot(entry: Entry): SvidSlot {
+function newSlot(entry: Grant): SvidSlot {
   return {
     entry,
     current: undefined,
@@ -248,6 +289,6 @@ function cancel(slot: SvidSlot): void {
 }
 
 /** True if SVIDs of the two entries would differ only in key, serial number and dates. */
-export function sameContent(a: Entry, b: Entry): boolean {
+export function sameContent(a: Grant, b: Grant): boolean {
   return a === b || IN_SVID.every((field) => isDeepStrictEqual(a[field], b[field]));
 }

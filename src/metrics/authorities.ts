@@ -23,7 +23,8 @@ export function collectAuthorities(samples: Samples, { ca, rotations, taints }: 
 }
 
 function collectRotation(samples: Samples, authorities: readonly AuthorityInfo[]): void {
-  const next = authorities.find(({ signsAfter }) => signsAfter !== undefined);
+  // The next JWT key is always published, and waits for nothing but time.
+  const next = authorities.find(({ role, signsAfter }) => role === 'root' && signsAfter !== undefined);
   samples.set('sidekey_rotation_in_progress', Number(next !== undefined));
   if (next === undefined) return;
   samples.set('sidekey_rotation_start_timestamp_seconds', next.since / 1_000);

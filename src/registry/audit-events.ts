@@ -1,4 +1,4 @@
-/** The audit's events for changes of entries, aliases and bundles. Values of environment selectors are left out. */
+/** The audit's events for changes of entries, aliases, bundles and tokens. Values of environment selectors and tokens' texts are left out. */
 
 import { createHash } from 'node:crypto';
 import { redactSelector } from '../attest/index.ts';
@@ -7,6 +7,7 @@ import type { Alias } from './alias.ts';
 import type { Entry } from './entry-fields.ts';
 import { entryToJson } from './entry-json.ts';
 import type { FederatedBundle } from './federated-bundle.ts';
+import type { Token } from './token.ts';
 
 /** When the change happens, in milliseconds since the epoch, and who makes it. */
 export interface By {
@@ -53,6 +54,22 @@ export function bundleEvent({ before, after }: Change<FederatedBundle>, by: By):
     before: before && bundleShown(before),
     after: after && bundleShown(after),
   };
+}
+
+/** Without the hash of its text, by which requests are accepted. */
+export function tokenEvent({ before, after }: Change<Token>, by: By): AuditEvent {
+  return {
+    ...by,
+    action: after === undefined ? 'token.deleted' : 'token.created',
+    target: (after ?? before)!.name,
+    before: before && tokenShown(before),
+    after: after && tokenShown(after),
+  };
+}
+
+function tokenShown({ name, role, createdAt, expiresAt }: Token): object {
+  const time = (instant: number) => new Date(instant).toISOString();
+  return { name, role, created_at: time(createdAt), expires_at: expiresAt === 0 ? null : time(expiresAt) };
 }
 
 function verb({ before, after }: Change<unknown>): 'created' | 'changed' | 'deleted' {

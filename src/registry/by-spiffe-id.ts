@@ -43,6 +43,10 @@ export class EntriesBySpiffeId {
     if (similar?.size === 0) known.similar!.delete(key);
   }
 
+  has(spiffeId: string): boolean {
+    return this.#byId.has(spiffeId);
+  }
+
   of(spiffeId: string): Entry[] {
     const known = this.#byId.get(spiffeId);
     if (known === undefined) return [];

@@ -4,7 +4,7 @@
  */
 
 import { isOfContainer } from '../attest/index.ts';
-import type { Selector } from '../spiffe/index.ts';
+import { isNegated, type Selector } from '../spiffe/index.ts';
 import type { Entry } from './types.ts';
 
 /** True if the entry has a selector about the container, or allows callers in any container. */
@@ -12,7 +12,7 @@ export function isForContained({ selectors, allowContained }: Pick<Entry, 'selec
   return allowContained || tellsContainers(selectors);
 }
 
-/** True if one of the selectors is about the container. */
+/** True if one of the selectors is a fact of the container. That it lacks a fact distinguishes few containers. */
 function tellsContainers(selectors: readonly Selector[]): boolean {
-  return selectors.some(isOfContainer);
+  return selectors.some((selector) => isOfContainer(selector) && !isNegated(selector));
 }

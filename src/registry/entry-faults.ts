@@ -1,7 +1,7 @@
 /** Finds entries without effect. */
 
 import { redactSelector } from '../attest/index.ts';
-import { formatSelector, type Selector } from '../spiffe/index.ts';
+import { formatSelector, isTemplate, type Selector } from '../spiffe/index.ts';
 import { compareAge, isExpired } from './entry.ts';
 import type { Entry, Registry } from './types.ts';
 
@@ -66,6 +66,8 @@ function faultOf(entry: Entry, parts: EntryFaultsParts): EntryFault | undefined 
       by: by.id,
     };
   }
+  // SVIDs are recorded by SPIFFE ID, and those of a template are not known.
+  if (isTemplate(entry.spiffeId)) return undefined;
   if (issued.has(entry.spiffeId) || now - entry.createdAt < NEVER_ISSUED_MS) return undefined;
   return { kind: 'never-issued', entry, detail: 'no SVID was ever issued for it' };
 }

@@ -4,12 +4,13 @@
  */
 
 import {
-  parseSpiffeId,
+  parseIdOrTemplate,
   parseTrustDomain,
   type Selector,
   type SpiffeId,
   SVID_KEY_TYPES,
   type SvidKeyType,
+  type TemplateText,
   type TrustDomain,
 } from '../spiffe/index.ts';
 import {
@@ -21,7 +22,7 @@ import {
   readId,
   readKeyType,
   readParentId,
-  readSpiffeId,
+  readSpiffeIdOrTemplate,
   readTtl,
 } from './entry-readers.ts';
 import type { EntryRules } from './entry-rules.ts';
@@ -103,14 +104,32 @@ const field = <const Name extends string, T, Shown>(row: EntryField<Name, T, Sho
 
 const SELECTOR: JsonSchema = {
   type: 'object',
-  properties: { type: { type: 'string', minLength: 1 }, value: { type: 'string', minLength: 1 } },
+  properties: {
+    type: { type: 'string', minLength: 1 },
+    value: { type: 'string', minLength: 1 },
+    negated: { const: true, description: 'the caller is known not to have it; absent: it has it' },
+  },
   required: ['type', 'value'],
   additionalProperties: false,
 };
-const SELECTOR_TEXT = { type: 'string', pattern: '^[^:]+:.+', description: 'both as one text: unix:uid:1000' };
-const AT_LEAST_ONE = { minItems: 1, description: 'callers that have all of them may have the SPIFFE ID' };
+const GIVEN_SELECTOR: JsonSchema = {
+  ...SELECTOR,
+  properties: { ...(SELECTOR.properties as object), negated: { type: 'boolean' } },
+};
+const SELECTOR_TEXT = {
+  type: 'string',
+  pattern: '^!?[^:]+:.+',
+  description: 'all as one text: unix:uid:1000, or !docker:label:tier:canary for one that callers must not have',
+};
+const AT_LEAST_ONE = {
+  minItems: 1,
+  description: 'callers that have all of them, and none of the negated ones, may have the SPIFFE ID',
+};
 const TTL: JsonSchema = { type: 'integer', minimum: 0, description: "seconds; 0: the server's default" };
-const ID_TEXT: JsonSchema = { type: 'string', description: 'spiffe://<trust domain>/<path>' };
+const ID_OR_TEMPLATE: JsonSchema = {
+  type: 'string',
+  description: 'spiffe://<trust domain>/<path>; a path segment may be a placeholder such as {unix.user}',
+};
 const ID_OBJECT: JsonSchema = {
   type: 'object',
   properties: { trust_domain: { type: 'string' }, path: { type: 'string' } },
@@ -135,27 +154,35 @@ export const ENTRY_FIELDS = {
     schema: { type: 'string' },
     givenSchema: { type: 'string', pattern: '^[A-Za-z0-9._-]{1,255}$' },
   }),
+  /** A template stands for one SPIFFE ID for each set of values; see `identity/renderings.ts`. */
   spiffeId: field({
     name: 'spiffe_id',
-    read: readSpiffeId,
-    column: { toColumn: (value: SpiffeId) => value, fromColumn: (stored: string) => parseSpiffeId(stored) },
+    read: readSpiffeIdOrTemplate,
+    column: {
+      toColumn: (value: SpiffeId | TemplateText) => value,
+      fromColumn: (stored: string) => parseIdOrTemplate(stored),
+    },
     show: (value): string => value,
-    schema: ID_TEXT,
-    givenSchema: { anyOf: [ID_TEXT, ID_OBJECT] },
-    flag: { option: '--spiffe-id <id>', help: 'the identity: spiffe://<trust domain>/<path>', kind: 'text' },
+    schema: ID_OR_TEMPLATE,
+    givenSchema: { anyOf: [ID_OR_TEMPLATE, ID_OBJECT] },
+    flag: {
+      option: '--spiffe-id <id>',
+      help: 'the identity: spiffe://<trust domain>/<path>; a segment may be a placeholder such as {unix.user}',
+      kind: 'text',
+    },
     inSvid: true,
   }),
-  /** At least one, without duplicates, sorted by type, then value. */
+  /** At least one that is not negated, without duplicates, sorted by type, then value. */
   selectors: field({
     name: 'selectors',
     read: (value, place, rules): readonly Selector[] | undefined => readSelectors(value, place, rules),
     column: listOf((selector: Selector) => selector),
     show: same,
     schema: { type: 'array', items: SELECTOR, ...AT_LEAST_ONE },
-    givenSchema: { type: 'array', items: { anyOf: [SELECTOR, SELECTOR_TEXT] }, ...AT_LEAST_ONE },
+    givenSchema: { type: 'array', items: { anyOf: [GIVEN_SELECTOR, SELECTOR_TEXT] }, ...AT_LEAST_ONE },
     flag: {
       option: '--selector <type:value>',
-      help: 'a selector that callers must have, such as unix:uid:1000; repeat for more',
+      help: "a selector that callers must have, such as unix:uid:1000, or must not have: '!unix:user:alice'; repeat for more",
       kind: 'selectors',
     },
   }),
@@ -332,8 +359,8 @@ export const ENTRY_FIELDS = {
 type Fields = typeof ENTRY_FIELDS;
 
 /**
- * A registration entry: callers that have all of `selectors` may have the identity `spiffeId`. Immutable; an update
- * creates a new object.
+ * A registration entry: callers that have all of `selectors`, and none of the negated ones, may have the identity
+ * `spiffeId`, or the one that this template renders for them. Immutable; an update creates a new object.
  */
 export type Entry = {
   readonly [F in keyof Fields]: Fields[F] extends EntryField<string, infer T, infer _> ? T : never;

@@ -1,14 +1,18 @@
 /** Readers for the fields of an entry. Each returns the value, or undefined after recording a fault. */
 
-import { parseDuration } from '../base/index.ts';
+import { PLACEHOLDER_FORMS, placeholderOf } from '../attest/index.ts';
+import { nearest, parseDuration } from '../base/index.ts';
 import {
+  isLikeTemplate,
   parseSpiffeId,
+  parseTemplate,
   parseTrustDomain,
   pathOf,
   type SpiffeId,
   SpiffeIdError,
   SVID_KEY_TYPES,
   type SvidKeyType,
+  type TemplateText,
   type TrustDomain,
   trustDomainId,
   trustDomainOf,
@@ -26,6 +30,46 @@ export function readId(value: unknown, place: Place): string | undefined {
   return text === undefined || /^[A-Za-z0-9._-]{1,255}$/.test(text)
     ? text
     : place.fault(`it is ${show(text)}`, ID_RULE);
+}
+
+/** Reads the SPIFFE ID of an entry, or its template. */
+export function readSpiffeIdOrTemplate(
+  value: unknown,
+  place: Place,
+  rules: Pick<EntryRules, 'trustDomain'>,
+): SpiffeId | TemplateText | undefined {
+  const text = idText(value);
+  return typeof text === 'string' && isLikeTemplate(text)
+    ? readTemplate(text, place, rules)
+    : readSpiffeId(value, place, rules);
+}
+
+const PLACEHOLDERS_RULE = `the placeholders are ${PLACEHOLDER_FORMS.map(({ form }) => `{${form}}`).join(', ')}, where KEY is the name of a label (letters, digits, . _ -)`;
+
+function readTemplate(text: string, place: Place, rules: Pick<EntryRules, 'trustDomain'>): TemplateText | undefined {
+  const template = attempt(place, () => parseTemplate(text));
+  if (template === undefined) return undefined;
+  const unknown = template.placeholders.find((name) => placeholderOf(name) === undefined);
+  if (unknown !== undefined) {
+    const meant = nearest(
+      unknown,
+      PLACEHOLDER_FORMS.map(({ form }) => form),
+    );
+    const hint = meant === undefined ? '' : `; did you mean {${meant}}?`;
+    return place.fault(`there is no placeholder {${unknown}}${hint}`, PLACEHOLDERS_RULE);
+  }
+  if (template.trustDomain !== rules.trustDomain) return foreign(template.trustDomain, place, rules);
+  const [first] = template.segments;
+  if (typeof first !== 'string' || !isReservedSegment(first)) return template.text;
+  return place.fault(`its path begins with /${first}`, 'a template renders nothing below /spire and /sidekey');
+}
+
+/**
+ * The beginnings of paths that are reserved: for SPIRE's servers and agents, and for Sidekey's. In any case, since a
+ * reader may not tell the cases apart.
+ */
+export function isReservedSegment(segment: string): boolean {
+  return /^(?:spire|sidekey)$/i.test(segment);
 }
 
 export function readSpiffeId(
@@ -56,8 +100,12 @@ function readIdOfTrustDomain(
   const text = readText(idText(value), place, rule);
   const id = text === undefined ? undefined : attempt(place, () => parseSpiffeId(text));
   if (id === undefined || trustDomainOf(id) === rules.trustDomain) return id;
+  return foreign(trustDomainOf(id), place, rules);
+}
+
+function foreign(trustDomain: TrustDomain, place: Place, rules: Pick<EntryRules, 'trustDomain'>): undefined {
   return place.fault(
-    `its trust domain is ${trustDomainOf(id)}`,
+    `its trust domain is ${trustDomain}`,
     `an entry is of this server's trust domain, ${rules.trustDomain}`,
   );
 }
@@ -91,9 +139,13 @@ export function readKeyType(value: unknown, place: Place): SvidKeyType | '' | un
   return SVID_KEY_TYPES.find((type) => type === value) ?? place.fault(`it is ${show(value)}`, KEY_TYPE_RULE);
 }
 
+/** A name that a caller could choose would let it answer for another host. */
+const DNS_TEMPLATE_RULE = 'DNS names have no placeholders: every SVID of the entry has the same DNS names';
+
 export function readDnsNames(value: unknown, place: Place): string[] | undefined {
   return readSet(value, place, 'dns_names is a list of DNS names', (element, at) => {
     const name = readText(element, at, DNS_NAME_RULE);
+    if (name !== undefined && isLikeTemplate(name)) return at.fault(`it is ${show(name)}`, DNS_TEMPLATE_RULE);
     const problem = name === undefined ? undefined : dnsNameProblem(name);
     return problem === undefined ? name : at.fault(`${show(name)}: ${problem}`, DNS_NAME_RULE);
   });

@@ -26,7 +26,7 @@ export const GIVEN_PROPERTIES: Readonly<Record<string, JsonSchema>> = {
 };
 
 /** `type:kind:` of all selectors: a caller has no others. */
-const SELECTOR_BEGINNING = `^(${ATTESTORS.map(({ type, kinds }) => `${type}:(${Object.keys(kinds).join('|')})`).join('|')})(:|$)`;
+const SELECTOR_BEGINNING = `^!?(${ATTESTORS.map(({ type, kinds }) => `${type}:(${Object.keys(kinds).join('|')})`).join('|')})(:|$)`;
 
 /** Spelling of a field: `x509SvidTtl` for `x509_svid_ttl`. */
 function camelCase(name: string): string {

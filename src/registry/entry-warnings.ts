@@ -2,7 +2,7 @@
 
 import { redactSelector } from '../attest/index.ts';
 import { API_SOURCE, declaredPlace, FILE_SOURCE, formatDuration, type Problem } from '../base/index.ts';
-import type { Selector } from '../spiffe/index.ts';
+import { isNegated, isTemplate, opposite, parseTemplate, pathOf, type Selector } from '../spiffe/index.ts';
 import type { Log } from '../telemetry/index.ts';
 import { isExpired } from './entry.ts';
 import type { FederatedBundles } from './federated-bundles.ts';
@@ -11,8 +11,12 @@ import type { Entry, EntryInput } from './types.ts';
 export interface EntryWarningParts {
   /** Why no caller on this server can have the selector; undefined if one may. */
   readonly whyNever: (selector: Selector) => string | undefined;
+  /** Why the placeholder of this name has a value for no caller on this server; undefined if it may have one. */
+  readonly whyNoPlaceholder: (name: string) => string | undefined;
   /** The longest SVID TTL that is always honoured in full, in seconds. */
   readonly longestSvidTtl: number;
+  /** The same of JWT-SVIDs. */
+  readonly longestJwtTtl: number;
   readonly federatedBundles: Pick<FederatedBundles, 'get'>;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
@@ -29,7 +33,7 @@ export type WarningsOf = (entries: readonly EntryInput[]) => EntryWarning[];
 
 /** Maximum number of warnings per write, so that an answer is not much larger than its request. */
 export const MOST_WARNINGS = 100;
-/** The minimum of `--x509-svid-ttl`, in seconds. */
+/** The minimum of `--x509-svid-ttl` and `--jwt-svid-ttl`, in seconds. */
 const SHORTEST_SVID_TTL = 10;
 
 export function createWarningsOf(parts: EntryWarningParts): WarningsOf {
@@ -68,9 +72,14 @@ function* warningsOfEntry(entry: EntryInput, parts: EntryWarningParts): Iterable
     const why = parts.whyNever(selector);
     if (why === undefined) continue;
     const rule = 'the entry is kept, but no caller matches it until this changes';
-    yield { path: '/selectors', problem: `no caller has ${redactSelector(selector)}: ${why}`, rule };
+    const problem = isNegated(selector)
+      ? `of no caller it is known that ${redactSelector(opposite(selector))} is not among its facts: ${why}`
+      : `no caller has ${redactSelector(selector)}: ${why}`;
+    yield { path: '/selectors', problem, rule };
   }
-  yield* ttlWarnings(entry, parts.longestSvidTtl);
+  yield* templateWarnings(entry, parts);
+  yield* reservedWarnings(entry);
+  yield* ttlWarnings(entry, parts);
   for (const domain of entry.federatesWith) {
     if (parts.federatedBundles.get(domain) !== undefined) continue;
     const rule = `callers get it as soon as it is set: sidekey bundle set ${domain} --file FILE`;
@@ -82,28 +91,61 @@ function* warningsOfEntry(entry: EntryInput, parts: EntryWarningParts): Iterable
   }
 }
 
-function* ttlWarnings({ x509SvidTtl, jwtSvidTtl }: EntryInput, longest: number): Iterable<Problem> {
-  const path = '/x509_svid_ttl';
-  if (x509SvidTtl > longest) {
+function* templateWarnings({ spiffeId }: EntryInput, { whyNoPlaceholder }: EntryWarningParts): Iterable<Problem> {
+  if (!isTemplate(spiffeId)) return;
+  for (const name of parseTemplate(spiffeId).placeholders) {
+    const why = whyNoPlaceholder(name);
+    if (why === undefined) continue;
+    const rule = 'the entry is kept, but its template is rendered for no caller until this changes';
+    yield { path: '/spiffe_id', problem: `{${name}} has a value for no caller: ${why}`, rule };
+  }
+}
+
+function* reservedWarnings({ spiffeId }: EntryInput): Iterable<Problem> {
+  if (isTemplate(spiffeId) || !/^\/sidekey(?:\/|$)/.test(pathOf(spiffeId))) return;
+  const rule = 'the entry is kept, but later versions will refuse it: choose another path';
+  yield { path: '/spiffe_id', problem: `its path is ${pathOf(spiffeId)}, and /sidekey is reserved for Sidekey`, rule };
+}
+
+function* ttlWarnings({ x509SvidTtl, jwtSvidTtl }: EntryInput, parts: EntryWarningParts): Iterable<Problem> {
+  yield* ttlProblems({
+    path: '/x509_svid_ttl',
+    ttl: x509SvidTtl,
+    longest: parts.longestSvidTtl,
+    whyShorter: 'SVIDs end with the intermediate that signs them',
+    share: 'half of --ca-ttl',
+    whyLonger: `an SVID is renewed at half its life; below ${SHORTEST_SVID_TTL}s one may end before the proxy has the next`,
+  });
+  yield* ttlProblems({
+    path: '/jwt_svid_ttl',
+    ttl: jwtSvidTtl,
+    longest: parts.longestJwtTtl,
+    whyShorter: 'JWT-SVIDs end with the key that signs them',
+    share: 'a third of --jwt-key-ttl',
+    whyLonger: `a JWT-SVID must reach its audience before it ends; below ${SHORTEST_SVID_TTL}s it may not`,
+  });
+}
+
+interface TtlRules {
+  readonly path: string;
+  /** Seconds; 0: the default. */
+  readonly ttl: number;
+  readonly longest: number;
+  readonly whyShorter: string;
+  readonly share: string;
+  readonly whyLonger: string;
+}
+
+function* ttlProblems({ path, ttl, longest, whyShorter, share, whyLonger }: TtlRules): Iterable<Problem> {
+  if (ttl > longest) {
     yield {
       path,
-      problem: `${formatDuration(x509SvidTtl)} is more than can always be honoured`,
-      rule: `SVIDs end with the intermediate that signs them, so some will be shorter; TTLs up to ${formatDuration(longest)}, half of --ca-ttl, are always honoured in full`,
+      problem: `${formatDuration(ttl)} is more than can always be honoured`,
+      rule: `${whyShorter}, so some will be shorter; TTLs up to ${formatDuration(longest)}, ${share}, are always honoured in full`,
     };
   }
-  if (x509SvidTtl > 0 && x509SvidTtl < SHORTEST_SVID_TTL) {
-    yield {
-      path,
-      problem: `${formatDuration(x509SvidTtl)} is very short`,
-      rule: `an SVID is renewed at half its life; below ${SHORTEST_SVID_TTL}s one may end before the proxy has the next`,
-    };
-  }
-  if (jwtSvidTtl > 0) {
-    yield {
-      path: '/jwt_svid_ttl',
-      problem: 'it has no effect yet',
-      rule: 'Sidekey issues no JWT-SVIDs; the value is kept',
-    };
+  if (ttl > 0 && ttl < SHORTEST_SVID_TTL) {
+    yield { path, problem: `${formatDuration(ttl)} is very short`, rule: whyLonger };
   }
 }
 

@@ -17,6 +17,7 @@ export {
 export { parseEntryInput, parseEntryInputs, parseEntryPatch, readEntryInputs } from './entry-input.ts';
 export { entryToJson } from './entry-json.ts';
 export { PAGE_TOKEN, PAGE_TOKEN_RULE, snakeCase } from './entry-names.ts';
+export { isReservedSegment } from './entry-readers.ts';
 export type { EntryRules } from './entry-rules.ts';
 export { GIVEN_FIELDS, GIVEN_PROPERTIES } from './entry-schema.ts';
 export {
@@ -41,4 +42,8 @@ export type { DecisionPage, DecisionQuery, DecisionStore } from './store/decisio
 export type { IssuanceStore } from './store/issuance-store.ts';
 export type { Store } from './store/store.ts';
 export { StoreTimes } from './store/store-times.ts';
+export { templateOf } from './templates.ts';
+export { FILE_TOKEN_NAME, isExpiredToken, type Token } from './token.ts';
+export { parseTokenInput, TOKEN_NAME } from './token-input.ts';
+export type { Tokens } from './tokens.ts';
 export type { EntryChange, EntryInput, ListQuery, NearMiss, Registry, SourceChanges } from './types.ts';

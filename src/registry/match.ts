@@ -7,10 +7,11 @@
  * `unix:path` cost a caller no more than a few.
  */
 
-import { NAMED_KINDS } from '../attest/index.ts';
-import { formatSelector, type Selector } from '../spiffe/index.ts';
+import { kindsOfPlaceholder, NAMED_KINDS, type Placeholder } from '../attest/index.ts';
+import { formatSelector, isNegated, opposite, type Selector } from '../spiffe/index.ts';
 import { compareAge, isExpired } from './entry.ts';
 import type { Keyed } from './near.ts';
+import { placeholdersOf } from './templates.ts';
 import type { Entry } from './types.ts';
 
 interface Filed extends Keyed {
@@ -22,8 +23,11 @@ export class MatchIndex {
   readonly #byId = new Map<string, Filed>();
   /** A file of one entry is stored without a set: most selectors that entries are filed under have one. */
   readonly #files = new Map<string, Filed | Set<Filed>>();
-  /** Number of entries per selector. */
+  /** Number of entries per selector; a negative one counts as its opposite, so that callers' facts have it. */
   readonly #askers = new Map<string, number>();
+  /** Negative selectors and placeholders by type. */
+  readonly #negatives = new CountedByType<Selector>();
+  readonly #placeholders = new CountedByType<Placeholder>();
   #askedRevision = 0;
   /** Number of selectors per kind, such as `unix:sha256`; for labels and variables also per name. */
   readonly #kinds = new Map<string, number>();
@@ -40,7 +44,17 @@ export class MatchIndex {
     return this.#kinds.has(kind);
   }
 
-  /** Number of entries that have this selector, `type:value`. */
+  /** The negative selectors of this type that entries have. */
+  negatives(type: string): readonly Selector[] {
+    return this.#negatives.of(type);
+  }
+
+  /** The placeholders of this type that entries' templates have. */
+  placeholders(type: string): readonly Placeholder[] {
+    return this.#placeholders.of(type);
+  }
+
+  /** Number of entries that have this selector, `type:value`, or its opposite. */
   askers(selector: string): number {
     return this.#askers.get(selector) ?? 0;
   }
@@ -59,11 +73,10 @@ export class MatchIndex {
   put(entry: Entry): void {
     this.delete(entry.id);
     const keys = entry.selectors.map(formatSelector);
-    for (const key of keys) {
-      this.#count(key, 1);
-      for (const kind of kindsOf(key)) add(this.#kinds, kind, 1);
-    }
-    const under = keys.reduce((rarest, key) => (this.#askers.get(key)! < this.#askers.get(rarest)! ? key : rarest));
+    this.#countAll(entry, keys, 1);
+    // Most callers satisfy a negative selector, so entries are not filed under one.
+    const positive = entry.selectors.some(isNegated) ? positiveKeys(entry) : keys;
+    const under = this.#rarestOf(positive);
     const filed = { entry, keys, under };
     const file = this.#files.get(under);
     if (file === undefined) this.#files.set(under, filed);
@@ -76,13 +89,29 @@ export class MatchIndex {
     const filed = this.#byId.get(id);
     if (filed === undefined) return;
     this.#byId.delete(id);
-    for (const key of filed.keys) {
-      this.#count(key, -1);
-      for (const kind of kindsOf(key)) add(this.#kinds, kind, -1);
-    }
+    this.#countAll(filed.entry, filed.keys, -1);
     const file = this.#files.get(filed.under)!;
     if (file instanceof Set) file.delete(filed);
     if (file === filed || (file as Set<Filed>).size === 0) this.#files.delete(filed.under);
+  }
+
+  /** The one with the fewest entries. Without any, as after manual edits of the database, the entry matches nobody. */
+  #rarestOf([first = '', ...others]: readonly string[]): string {
+    return others.reduce((rarest, key) => (this.#askers.get(key)! < this.#askers.get(rarest)! ? key : rarest), first);
+  }
+
+  #countAll(entry: Entry, keys: readonly string[], change: 1 | -1): void {
+    for (const [at, selector] of entry.selectors.entries()) {
+      const negated = isNegated(selector);
+      const key = negated ? formatSelector(opposite(selector)) : keys[at]!;
+      this.#count(key, change);
+      for (const kind of kindsOf(key)) add(this.#kinds, kind, change);
+      if (negated) this.#negatives.count(keys[at]!, selector, change);
+    }
+    for (const placeholder of placeholdersOf(entry)) {
+      this.#placeholders.count(placeholder.name, placeholder, change);
+      for (const kind of kindsOfPlaceholder(placeholder)) add(this.#kinds, kind, change);
+    }
   }
 
   #count(key: string, change: 1 | -1): void {
@@ -105,6 +134,41 @@ export class MatchIndex {
   }
 }
 
+/** Things of entries, each once, by their type. */
+class CountedByType<Counted extends { readonly type: string }> {
+  readonly #byType = new Map<string, Map<string, { readonly one: Counted; count: number }>>();
+  /** Made on demand. */
+  readonly #lists = new Map<string, readonly Counted[]>();
+
+  of(type: string): readonly Counted[] {
+    if (this.#byType.size === 0) return NONE;
+    const known = this.#lists.get(type);
+    if (known !== undefined) return known;
+    const list = Array.from(this.#byType.get(type)?.values() ?? NONE, ({ one }) => one);
+    this.#lists.set(type, list);
+    return list;
+  }
+
+  count(key: string, one: Counted, change: 1 | -1): void {
+    this.#lists.delete(one.type);
+    let ofType = this.#byType.get(one.type);
+    if (ofType === undefined) {
+      ofType = new Map();
+      this.#byType.set(one.type, ofType);
+    }
+    const counted = ofType.get(key) ?? { one, count: 0 };
+    counted.count += change;
+    if (counted.count > 0) ofType.set(key, counted);
+    else ofType.delete(key);
+  }
+}
+
+const NONE: readonly never[] = [];
+
+function positiveKeys({ selectors }: Pick<Entry, 'selectors'>): string[] {
+  return selectors.filter((selector) => !isNegated(selector)).map(formatSelector);
+}
+
 /** `unix:sha256` of `unix:sha256:…`; `docker:label` and `docker:label:app` of `docker:label:app:web`. */
 function kindsOf(key: string): string[] {
   const end = key.indexOf(':', key.indexOf(':') + 1);
@@ -120,7 +184,10 @@ function add(counts: Map<string, number>, key: string, change: 1 | -1): void {
   else counts.set(key, count);
 }
 
-/** The selectors of an entry that a caller lacks. Empty: it matches, unless it has expired. */
+/**
+ * The selectors of an entry that a caller lacks: facts that it does not have, and negative selectors for facts that it has
+ * or of which that is not known. Empty: it matches, unless it has expired.
+ */
 export function missing(entry: Pick<Entry, 'selectors'>, selectors: ReadonlySet<string>): Selector[] {
   return entry.selectors.filter((selector) => !selectors.has(formatSelector(selector)));
 }

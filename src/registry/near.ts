@@ -2,7 +2,7 @@
 
 import { NAMED_KINDS } from '../attest/index.ts';
 import { differInOnePlace } from '../base/index.ts';
-import { formatSelector, splitSelector } from '../spiffe/index.ts';
+import { formatSelector, isNegated, opposite, splitSelector } from '../spiffe/index.ts';
 import { compareAge } from './entry.ts';
 import type { Entry, Lack, NearMiss } from './types.ts';
 
@@ -78,6 +78,8 @@ const FEW_KINDS = 32;
 function byKind(selectors: ReadonlySet<string>): KeyKinds {
   const kinds = new Map<string, KeyKind>();
   for (const key of selectors) {
+    // A negative selector that the caller satisfies is like no other.
+    if (key.startsWith('!')) continue;
     const prefix = prefixOf(key);
     const kind = kinds.get(prefix);
     if (kind === undefined) kinds.set(prefix, { prefix, keys: [key] });
@@ -108,10 +110,16 @@ function alikeOf(key: string, kind: KeyKind | undefined): string | undefined {
 }
 
 function lackOf(key: string, kinds: KeyKinds): Lack {
+  const selector = splitSelector(key)!;
+  if (isNegated(selector)) {
+    const excluded = formatSelector(opposite(selector));
+    const has = kindFor(excluded, kinds)?.keys.includes(excluded) === true ? [opposite(selector)] : [];
+    return { selector, has, alike: undefined };
+  }
   const kind = kindFor(key, kinds);
   const alike = alikeOf(key, kind);
   return {
-    selector: splitSelector(key)!,
+    selector,
     has: (kind?.keys ?? []).slice(0, TOLD_OF_KIND).map((other) => splitSelector(other)!),
     alike: alike === undefined ? undefined : splitSelector(alike)!,
   };

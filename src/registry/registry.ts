@@ -1,9 +1,10 @@
 /** The registry: all entries in memory, persistent in the store. Changes are reported in order. */
 
 import { randomUUID } from 'node:crypto';
-import { type Actor, SERVER } from '../audit/index.ts';
-import { type Clock, type Deadline, Listeners } from '../base/index.ts';
-import type { TrustDomain } from '../spiffe/index.ts';
+import type { Placeholder } from '../attest/index.ts';
+import { type Actor, bodyOf, type EventBody, SERVER } from '../audit/index.ts';
+import { type Clock, type Deadline, Listeners, Slices } from '../base/index.ts';
+import type { Selector, SpiffeId, TrustDomain } from '../spiffe/index.ts';
 import type { Log } from '../telemetry/index.ts';
 import { Aliases } from './aliases.ts';
 import { entryEvent } from './audit-events.ts';
@@ -11,6 +12,7 @@ import { EntriesBySpiffeId } from './by-spiffe-id.ts';
 import { isForContained } from './contained.ts';
 import { compareAge, differingFields, findTwins, isExpired, similarityKey } from './entry.ts';
 import { FederatedBundles } from './federated-bundles.ts';
+import { FurtherLimits } from './further-limits.ts';
 import { insertInOrder, listPage, removeFromOrder } from './list.ts';
 import { MatchIndex } from './match.ts';
 import { type Keyed, keyed, nearestEntries } from './near.ts';
@@ -18,6 +20,8 @@ import { planSource } from './source-plan.ts';
 import { entryExists, noSuchEntry, sameEntries, staleEntry } from './store/conflict.ts';
 import type { EntryUpdate } from './store/entry-store.ts';
 import type { Store } from './store/store.ts';
+import { Templates } from './templates.ts';
+import { Tokens } from './tokens.ts';
 import type {
   Entry,
   EntryChange,
@@ -38,7 +42,7 @@ const BULK = 100;
 const MOST_TWINS = 100;
 
 export interface RegistryParts {
-  readonly store: Pick<Store, 'entries' | 'bundles' | 'aliases'>;
+  readonly store: Pick<Store, 'entries' | 'bundles' | 'aliases' | 'tokens'>;
   readonly trustDomain: TrustDomain;
   readonly clock: Clock;
   readonly log: Log;
@@ -50,10 +54,11 @@ export async function openRegistry(parts: RegistryParts): Promise<Registry> {
   const queue = new WriteQueue();
   const federatedBundles = await FederatedBundles.open({ store: store.bundles, queue, clock, log });
   const aliases = await Aliases.open({ store: store.aliases, queue, clock, log });
-  return new StoredRegistry({ ...parts, queue, federatedBundles, aliases }, await store.entries.load());
+  const tokens = await Tokens.open({ store: store.tokens, queue, clock, log });
+  return new StoredRegistry({ ...parts, queue, federatedBundles, aliases, tokens }, await store.entries.load());
 }
 
-interface StoredRegistryParts extends RegistryParts, Pick<Registry, 'federatedBundles' | 'aliases'> {
+interface StoredRegistryParts extends RegistryParts, Pick<Registry, 'federatedBundles' | 'aliases' | 'tokens'> {
   readonly queue: WriteQueue;
 }
 
@@ -70,11 +75,15 @@ class StoredRegistry implements Registry {
   readonly trustDomain: TrustDomain;
   readonly federatedBundles: FederatedBundles;
   readonly aliases: Aliases;
+  readonly tokens: Tokens;
   readonly #parts: StoredRegistryParts;
   readonly #entries = new Map<string, Entry>();
   readonly #bySpiffeId = new EntriesBySpiffeId();
   /** The entries that are live for the listeners. An expired entry is removed when the listeners are informed. */
   readonly #live = new MatchIndex();
+  /** All entries with templates. */
+  readonly #templates = new Templates();
+  readonly #limits = new FurtherLimits();
   readonly #expiries = new Map<string, Deadline>();
   /** All entries in order; sorted on demand, discarded by large writes. */
   #ordered: Entry[] | undefined;
@@ -88,6 +97,7 @@ class StoredRegistry implements Registry {
     this.trustDomain = parts.trustDomain;
     this.federatedBundles = parts.federatedBundles;
     this.aliases = parts.aliases;
+    this.tokens = parts.tokens;
     for (const entry of entries) this.#put(entry);
   }
 
@@ -120,12 +130,28 @@ class StoredRegistry implements Registry {
     return this.#live.askedRevision;
   }
 
+  negatives(type: string): readonly Selector[] {
+    return this.#live.negatives(type);
+  }
+
+  placeholders(type: string): readonly Placeholder[] {
+    return this.#live.placeholders(type);
+  }
+
   match(selectors: ReadonlySet<string>): Entry[] {
     return this.#live.match(selectors, this.#parts.clock.now());
   }
 
   bySpiffeId(spiffeId: string): Entry[] {
     return this.#bySpiffeId.of(spiffeId).sort(compareAge);
+  }
+
+  names(spiffeId: SpiffeId): boolean {
+    return this.#bySpiffeId.has(spiffeId);
+  }
+
+  couldRender(spiffeId: SpiffeId): Entry[] {
+    return [...this.#templates.thatCouldRender(spiffeId)].sort(compareAge);
   }
 
   spiffeIds(): Iterable<string> {
@@ -136,9 +162,14 @@ class StoredRegistry implements Registry {
     const { spiffeId, contained = false, limit } = query;
     const matching = this.match(selectors);
     const mine = new Set((contained ? matching.filter(isForContained) : matching).map(({ id }) => id));
-    const entries = spiffeId === undefined ? this.#keyed() : this.bySpiffeId(spiffeId).map(keyed);
+    const entries = spiffeId === undefined ? this.#keyed() : this.#giving(spiffeId).map(keyed);
     const misses = nearestEntries(entries, selectors, limit + mine.size);
     return misses.filter(({ entry }) => !mine.has(entry.id)).slice(0, limit);
+  }
+
+  /** The entries of this SPIFFE ID, and those with a template that could render it. */
+  #giving(spiffeId: string): Entry[] {
+    return [...this.bySpiffeId(spiffeId), ...this.couldRender(spiffeId as SpiffeId)];
   }
 
   /** All entries. Live ones have their keys in the index. */
@@ -215,16 +246,30 @@ class StoredRegistry implements Registry {
   async #commit({ create = [], update = [], delete: deleted = [], by: actor }: Commit): Promise<void> {
     const put = [...create, ...update.map(({ entry }) => entry)];
     if (put.length === 0 && deleted.length === 0) return;
+    const replaced = update.map(({ entry }) => this.#entries.get(entry.id)!);
+    this.#limits.check(put, [...deleted, ...replaced]);
     const deletions = deleted.map(({ id, revisionNumber }) => ({ id, revision: revisionNumber }));
-    const by = { at: this.#parts.clock.now(), by: actor };
-    const events = [
-      ...deleted.map((before) => entryEvent({ before, after: undefined }, by)),
-      ...put.map((after) => entryEvent({ before: this.#entries.get(after.id), after }, by)),
-    ];
+    const events = await this.#eventsOf(deleted, put, actor);
     await this.#parts.store.entries.write({ create, update, delete: deletions }, events);
     if (put.length + deleted.length >= BULK) this.#ordered = undefined;
     const changes = [...deleted.map((entry) => this.#remove(entry)), ...put.map((entry) => this.#put(entry))];
     this.#tell(changes.filter(({ before, after }) => before !== undefined || after !== undefined));
+  }
+
+  /** In slices, so that the transaction only has to hash and insert the rows. Nothing else is written meanwhile. */
+  async #eventsOf(deleted: readonly Entry[], put: readonly Entry[], actor: Actor): Promise<EventBody[]> {
+    const by = { at: this.#parts.clock.now(), by: actor };
+    const slices = new Slices();
+    const events: EventBody[] = [];
+    const changes = [
+      ...deleted.map((before) => ({ before, after: undefined })),
+      ...put.map((after) => ({ before: this.#entries.get(after.id), after })),
+    ];
+    for (const change of changes) {
+      events.push(bodyOf(entryEvent(change, by)));
+      if (slices.isOver()) await slices.next();
+    }
+    return events;
   }
 
   /** Stores an entry in memory. The returned change only has the live versions. */
@@ -233,6 +278,8 @@ class StoredRegistry implements Registry {
     this.#entries.set(entry.id, entry);
     if (this.#ordered !== undefined) insertInOrder(this.#ordered, entry);
     this.#bySpiffeId.add(entry);
+    this.#templates.put(entry);
+    this.#limits.count(entry, 1);
     if (isExpired(entry, this.#parts.clock.now())) return { before, after: undefined };
     this.#live.put(entry);
     if (entry.expiresAt !== 0) {
@@ -250,6 +297,8 @@ class StoredRegistry implements Registry {
     this.#expiries.delete(entry.id);
     this.#entries.delete(entry.id);
     this.#bySpiffeId.remove(entry);
+    this.#templates.delete(entry);
+    this.#limits.count(entry, -1);
     if (this.#ordered !== undefined) removeFromOrder(this.#ordered, entry);
     return { before: wasLive ? entry : undefined, after: undefined };
   }

@@ -13,14 +13,24 @@ import {
   type SelectorKinds,
 } from '../attest/index.ts';
 import { nearest } from '../base/index.ts';
-import { compareSelectors, formatSelector, type Selector, splitSelector } from '../spiffe/index.ts';
+import {
+  compareSelectors,
+  formatSelector,
+  isNegated,
+  opposite,
+  type Selector,
+  splitSelector,
+} from '../spiffe/index.ts';
 import type { EntryRules } from './entry-rules.ts';
 import { type Place, readList, readObject, readText, show } from './place.ts';
 
 const MAX_VALUE_LENGTH = 8192;
 
 const SELECTORS_RULE = 'selectors is a list of at least one {"type": …, "value": …}; a caller must have all of them';
-const SELECTOR_RULE = 'a selector is {"type": "unix", "value": "uid:1000"}, or "unix:uid:1000" as one text';
+const SELECTOR_RULE =
+  'a selector is {"type": "unix", "value": "uid:1000"}, or "unix:uid:1000" as one text; a negative one has "negated": true, or begins with ! ("!unix:uid:1000")';
+const POSITIVE_RULE = 'an entry needs a selector that its callers have; a negative one only leaves some of them out';
+const OPPOSITE_RULE = 'no caller both has a fact and has it not';
 const VALUE_RULE = `a selector's value is a text of 1 to ${MAX_VALUE_LENGTH} characters`;
 const WEAK = ATTESTORS.flatMap(({ type, kinds }) => names(kinds, isWeakKind).map((name) => `${type}:${name}`)).join(
   ' and ',
@@ -40,13 +50,17 @@ export function readSelectors(value: unknown, place: Place, rules: EntryRules): 
     const key = formatSelector(selector);
     if (seen.has(key)) return at.fault(`${redactSelector(selector)} is in the list already`, 'no two are the same');
     seen.add(key);
-    return selector;
+    if (!seen.has(formatSelector(opposite(selector)))) return selector;
+    return at.fault(`${redactSelector(opposite(selector))} is in the list too`, OPPOSITE_RULE);
   });
   if (selectors === undefined) return undefined;
   const { length } = value as unknown[];
   if (length === 0) return place.fault('it is empty', SELECTORS_RULE);
-  // The check is skipped if one of them is invalid, since its correction may be a strong selector.
-  if (selectors.length === length && selectors.every(isWeak) && !rules.allowWeakSelectors) {
+  // The checks are skipped if one of them is invalid, since its correction may be a strong selector.
+  if (selectors.length !== length) return selectors;
+  const positive = selectors.filter((selector) => !isNegated(selector));
+  if (positive.length === 0) return place.fault('it has only negative selectors', POSITIVE_RULE);
+  if (positive.every(isWeak) && !rules.allowWeakSelectors) {
     return place.fault(`it has only ${WEAK}`, WEAK_RULE);
   }
   return selectors.sort(compareSelectors);
@@ -61,13 +75,18 @@ function readSelector(value: unknown, place: Place): Selector | undefined {
   const object = readObject(value, place, SELECTOR_RULE);
   if (object === undefined) return undefined;
   for (const key of Object.keys(object)) {
-    if (key !== 'type' && key !== 'value') place.at(key).fault('there is no such field', SELECTOR_RULE);
+    if (!FIELDS.includes(key)) place.at(key).fault('there is no such field', SELECTOR_RULE);
   }
+  const { negated = false } = object;
+  if (typeof negated !== 'boolean') return place.at('negated').fault(`it is ${show(negated)}`, SELECTOR_RULE);
   const places = { type: place.at('type'), value: place.at('value') };
   const type = readText(object.type, places.type, SELECTOR_RULE);
   const text = readText(object.value, places.value, VALUE_RULE);
-  return type === undefined || text === undefined ? undefined : check({ type, value: text }, places);
+  if (type === undefined || text === undefined) return undefined;
+  return check(negated ? { type, value: text, negated } : { type, value: text }, places);
 }
+
+const FIELDS: readonly string[] = ['type', 'value', 'negated'];
 
 function check(selector: Selector, places: { type: Place; value: Place }): Selector | undefined {
   const { type, value } = selector;

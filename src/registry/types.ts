@@ -1,10 +1,12 @@
 /** Types of the registry: entries and their changes. */
 
+import type { Placeholder } from '../attest/index.ts';
 import type { Actor } from '../audit/index.ts';
-import type { Selector, TrustDomain } from '../spiffe/index.ts';
+import type { Selector, SpiffeId, TrustDomain } from '../spiffe/index.ts';
 import type { Aliases } from './aliases.ts';
 import type { Entry } from './entry-fields.ts';
 import type { FederatedBundles } from './federated-bundles.ts';
+import type { Tokens } from './tokens.ts';
 
 export type { Entry } from './entry-fields.ts';
 export type { EntryRules } from './entry-rules.ts';
@@ -42,7 +44,10 @@ export interface ListQuery {
 /** A selector that a caller lacks. */
 export interface Lack {
   readonly selector: Selector;
-  /** The caller's selectors of the same kind. */
+  /**
+   * The caller's selectors of the same kind. For a negative selector: the fact that it excludes; empty if it is not known
+   * whether the caller has that.
+   */
   readonly has: readonly Selector[];
   /** The one among them that is similar: one of the two is probably misspelt. */
   readonly alike: Selector | undefined;
@@ -70,6 +75,7 @@ export interface Registry {
   readonly trustDomain: TrustDomain;
   readonly federatedBundles: FederatedBundles;
   readonly aliases: Aliases;
+  readonly tokens: Tokens;
   /** Number of entries. */
   readonly size: number;
   /** Number of writes that run or wait. */
@@ -99,20 +105,31 @@ export interface Registry {
   replaceSource(source: string, inputs: readonly EntryInput[], options?: SourceOptions): Promise<SourceChanges>;
   /** The live entries whose selectors are all among these. Oldest first, then by id. */
   match(selectors: ReadonlySet<string>): Entry[];
-  /** The entries that a caller with these selectors does not get, nearest first; includes expired ones. */
+  /**
+   * The entries that a caller with these selectors does not get, nearest first; includes expired ones. With a SPIFFE ID,
+   * also those whose templates could render it.
+   */
   nearMisses(selectors: ReadonlySet<string>, query: NearQuery): NearMiss[];
   /**
    * True if some live entry has a selector of this kind (`unix:sha256`; for labels and variables also with the name,
    * `docker:label:app`). Attestors skip kinds that no entry has.
    */
   asksFor(kind: string): boolean;
-  /** Number of live entries that have this selector, `type:value`. */
+  /** Number of live entries that have this selector, `type:value`, or its opposite. */
   askers(selector: string): number;
+  /** The negative selectors of this type in live entries. */
+  negatives(type: string): readonly Selector[];
+  /** The placeholders of this type in templates of live entries. */
+  placeholders(type: string): readonly Placeholder[];
   /** Increases when a selector is used by its first entry, or no entry any more. */
   readonly askedRevision: number;
   /** All entries with this SPIFFE ID, expired ones too. */
   bySpiffeId(spiffeId: string): Entry[];
-  /** The SPIFFE IDs of all entries. */
+  /** True if an entry, even an expired one, has exactly this SPIFFE ID. */
+  names(spiffeId: SpiffeId): boolean;
+  /** All entries whose templates render this SPIFFE ID for some callers, expired ones too. Oldest first. */
+  couldRender(spiffeId: SpiffeId): Entry[];
+  /** The SPIFFE IDs and templates of all entries. */
   spiffeIds(): Iterable<string>;
   /**
    * Calls the listener after each durable write, in order, once per transaction; and when an entry expires.

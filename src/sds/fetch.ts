@@ -5,7 +5,7 @@
 
 import { SidekeyError } from '../base/index.ts';
 import { type Asker, notedOf, recordText, refusalDetails, refuseCaller } from '../delivery/index.ts';
-import { type Held, type Identities, nothingFor } from '../identity/index.ts';
+import { type Held, type Identities, keyOf, nothingFor } from '../identity/index.ts';
 import { LimitError } from '../limits/index.ts';
 import { ownedLog } from '../telemetry/index.ts';
 import { type Call, type Message, Status, StatusError } from '../wire/index.ts';
@@ -57,7 +57,7 @@ async function answer(call: Call, asker: Asker, request: DiscoveryRequest, parts
   const found = answers.filter((one, i): one is EncodedSecret => {
     if (isHeld(one) || !isCurrent(one, end)) return false;
     const entry = entryBehind(identities, caller, names[i]!);
-    return one.certificate?.entryId === (entry && caller.holds(entry) ? entry.id : undefined);
+    return one.certificate?.grant === (entry && caller.holds(entry) ? keyOf(entry) : undefined);
   });
   if (found.some(({ certificate }) => certificate !== undefined)) peer.verify();
   const push = subscription.push(found, [], end);

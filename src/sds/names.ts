@@ -2,8 +2,7 @@
 
 import { SidekeyError } from '../base/index.ts';
 import type { X509Svid } from '../ca/index.ts';
-import { type Caller, defaultEntry, type Held, heldAsContained, type Identities } from '../identity/index.ts';
-import type { Entry } from '../registry/index.ts';
+import { type Caller, defaultEntry, type Grant, type Held, type Identities, whyNothing } from '../identity/index.ts';
 import {
   parseSpiffeId,
   parseTrustDomainId,
@@ -52,7 +51,7 @@ export function everyName(identities: Identities, caller: Caller): string[] {
 }
 
 /** The entry that gives this caller the SVID of this name; undefined if there is none, or if the name is a bundle's. */
-export function entryBehind(identities: Identities, caller: Caller, name: Name): Entry | undefined {
+export function entryBehind(identities: Identities, caller: Caller, name: Name): Grant | undefined {
   if (name.kind === 'default') return defaultEntry(caller.entries);
   const spiffeId = spiffeIdBehind(identities, name);
   return spiffeId && caller.entryFor(spiffeId);
@@ -114,9 +113,9 @@ const UNKNOWN =
 function withoutEntry(identities: Identities, caller: Caller, name: Name): Held {
   const spiffeId = spiffeIdBehind(identities, name);
   if (spiffeId !== undefined) return identities.explain(caller, spiffeId);
-  const [withheld] = caller.withheld;
-  if (name.kind === 'default' && withheld !== undefined) return heldAsContained(withheld, caller.contained!);
-  if (name.kind === 'default') return { reason: 'no-entry', detail: 'no entry matches this caller' };
+  if (name.kind === 'default') {
+    return whyNothing(caller) ?? { reason: 'no-entry', detail: 'no entry matches this caller' };
+  }
   return { reason: 'unknown-name', detail: UNKNOWN };
 }
 

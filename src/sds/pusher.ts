@@ -132,7 +132,7 @@ export class Pusher {
       const watched = names.get(name);
       if (watched === undefined || certificate === undefined) continue;
       watched.certificate = certificate;
-      caller.given(certificate.entryId, certificate.notAfter);
+      caller.given(certificate.grant, certificate.notAfter);
       this.#heldUntil = Math.max(this.#heldUntil, certificate.notAfter);
     }
   }

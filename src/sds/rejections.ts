@@ -43,7 +43,7 @@ export class Rejections {
     }
     this.#reason = message;
     events.tell('rejected', () => namesOf(outcome), message);
-    ledger.rejected(this.#stream.peer, clock, (entryId) => identities.reissue(entryId));
+    ledger.rejected(this.#stream.peer, clock, (grant) => identities.reissue(grant));
     if (outcome.answered.some(({ name }) => this.#isBundle(name))) {
       ledger.bundleRejected(this.#stream, () => this.#retryBundles());
     }

@@ -21,6 +21,8 @@ export const CONTROL_PLANE = 'sidekey';
 /** The ledger's view of a certificate, without the key. Times in milliseconds since the epoch. */
 export interface Certificate {
   readonly entryId: string;
+  /** See {@link X509Svid.grant}. */
+  readonly grant: string;
   readonly spiffeId: SpiffeId;
   /** Lower-case hex. */
   readonly serial: string;
@@ -135,8 +137,8 @@ export function certificateSecret(name: string, svid: X509Svid): EncodedSecret {
   const secrets = secretsOf(ofSvid, svid);
   let secret = secrets.get(name);
   if (secret === undefined) {
-    const { entryId, spiffeId, serial, authorityId, notBefore, notAfter } = svid;
-    secret = encodeCertificate(name, svid, { entryId, spiffeId, serial, authorityId, notBefore, notAfter });
+    const { entryId, grant, spiffeId, serial, authorityId, notBefore, notAfter } = svid;
+    secret = encodeCertificate(name, svid, { entryId, grant, spiffeId, serial, authorityId, notBefore, notAfter });
     keep(secrets, name, secret);
   }
   return secret;

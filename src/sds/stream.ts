@@ -117,10 +117,10 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing, Strea
     }
   }
 
-  *sentEntries(): Iterable<string> {
+  *sentGrants(): Iterable<string> {
     for (const { name } of this.subscription.asked) {
-      const entry = this.names.get(name)?.certificate?.entryId;
-      if (entry !== undefined) yield entry;
+      const grant = this.names.get(name)?.certificate?.grant;
+      if (grant !== undefined) yield grant;
     }
   }
 

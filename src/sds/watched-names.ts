@@ -3,8 +3,7 @@
  * is watched from its first lookup on; until then it is dirty, so that no change is missed.
  */
 
-import type { Caller, Held, Identities, NotedHold } from '../identity/index.ts';
-import type { Entry } from '../registry/index.ts';
+import type { Caller, Grant, Held, Identities, NotedHold } from '../identity/index.ts';
 import type { ReservedNames, TrustDomain } from '../spiffe/index.ts';
 import { entryBehind, type Name, readName } from './names.ts';
 import type { Certificate } from './secrets.ts';
@@ -30,7 +29,7 @@ export interface WatchedName {
 interface Watches extends WatchedName {
   readonly stops: readonly (() => void)[];
   /** The entry whose SVID is watched. */
-  entry: Entry | undefined;
+  entry: Grant | undefined;
   stopSvid: (() => void) | undefined;
 }
 

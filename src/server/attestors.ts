@@ -25,10 +25,19 @@ export function whyNoCallerHas(selector: Selector, attestors: readonly RunningAt
   return attestor === undefined ? `no ${selector.type} attestor runs here` : attestor.whyNever?.(selector.value);
 }
 
+/** Why the placeholder of this name has a value for no caller; undefined if it may have one. */
+export function whyNoPlaceholder(name: string, attestors: readonly RunningAttestor[]): string | undefined {
+  const type = name.split('.', 1)[0]!;
+  return attestors.some((attestor) => attestor.name === type) ? undefined : `no ${type} attestor runs here`;
+}
+
 /** The selector that was probably meant instead of this one, which no caller can have; undefined if unknown. */
-export function meantSelector({ type, value }: Selector, attestors: readonly RunningAttestor[]): Selector | undefined {
+export function meantSelector(
+  { type, value, negated }: Selector,
+  attestors: readonly RunningAttestor[],
+): Selector | undefined {
   const other = attestors.find(({ name }) => name === type)?.meant?.(value);
-  return other === undefined ? undefined : { type, value: other };
+  return other === undefined ? undefined : { type, value: other, ...(negated === true ? { negated } : {}) };
 }
 
 /** Checks whether an attestor works now. */

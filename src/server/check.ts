@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { createAccounts } from '../attest/index.ts';
 import { FILE_SOURCE, octal, SidekeyError, SystemClock } from '../base/index.ts';
-import { hasAuthorities, inspectAuthorities, openUpstream, type Passphrases } from '../ca/index.ts';
+import { hasAuthorities, inspectAuthorities, inspectJwtKeys, openUpstream, type Passphrases } from '../ca/index.ts';
 import type { ServeConfig } from '../config/index.ts';
 import { copyDatabase, type Entry, type Registry } from '../registry/index.ts';
 import { createLog, type Log, textLine } from '../telemetry/index.ts';
@@ -109,14 +109,16 @@ function* dataDirLines({ path: directory, exists, isServed, closes }: DataDirSta
 
 /** Which stored authorities a start would change, and which keep an old key type. @throws ERR_CA if one is unusable */
 async function authorityLines(
-  { trustDomain, caKeyType }: ServeConfig,
+  { trustDomain, caKeyType, jwtKeyType }: ServeConfig,
   state: DataDirState,
   passphrases: Passphrases,
 ): Promise<string[]> {
   const directory = authoritiesIn(state.path);
-  const stored = await inspectAuthorities(directory, { trustDomain, ...passphrases });
+  const options = { trustDomain, ...passphrases };
+  const stored = await inspectAuthorities(directory, options);
+  const jwtKeys = await inspectJwtKeys(directory, options);
   const lines: string[] = [];
-  const rewritten = stored.filter(({ isCurrent }) => !isCurrent).length;
+  const rewritten = [...stored, ...jwtKeys].filter(({ isCurrent }) => !isCurrent).length;
   if (rewritten > 0) {
     const how =
       passphrases.passphrase === undefined ? 'decrypted' : 'encrypted with the passphrase of --key-passphrase-file';
@@ -127,6 +129,10 @@ async function authorityLines(
     if (state !== 'active' || keyType === caKeyType) continue;
     const command = `sidekey ca rotate${role === 'root' ? ' --root' : ''}`;
     lines.push(`the ${role} keeps its ${keyType} key; the next one gets an ${caKeyType} key: ${command}`);
+  }
+  for (const { keyType, state } of jwtKeys) {
+    if (state !== 'active' || keyType === jwtKeyType) continue;
+    lines.push(`JWT-SVIDs are signed with a key of the type ${keyType}; new keys have the type ${jwtKeyType}`);
   }
   return lines;
 }

@@ -2,10 +2,10 @@
 
 import type { RunningAttestor } from '../attest/index.ts';
 import type { Clock } from '../base/index.ts';
-import { longestKeptSvidTtl } from '../ca/index.ts';
+import { longestKeptJwtTtl, longestKeptSvidTtl } from '../ca/index.ts';
 import type { ServeConfig } from '../config/index.ts';
 import { createWarningsOf, type Registry, type WarningsOf } from '../registry/index.ts';
-import { whyNoCallerHas } from './attestors.ts';
+import { whyNoCallerHas, whyNoPlaceholder } from './attestors.ts';
 
 export function entryWarnings(from: {
   readonly config: ServeConfig;
@@ -16,7 +16,9 @@ export function entryWarnings(from: {
   const { config, attestors, registry, clock } = from;
   return createWarningsOf({
     whyNever: (selector) => whyNoCallerHas(selector, attestors),
+    whyNoPlaceholder: (name) => whyNoPlaceholder(name, attestors),
     longestSvidTtl: longestKeptSvidTtl(config.caTtl),
+    longestJwtTtl: longestKeptJwtTtl(config.jwtKeyTtl),
     federatedBundles: registry.federatedBundles,
     now: () => clock.now(),
   });

@@ -10,6 +10,7 @@ import {
   type WhyContained,
 } from '../attest/index.ts';
 import {
+  ADMIN_LISTENERS,
   type DescriptorPlan,
   descriptorLimit,
   planDescriptors,
@@ -34,10 +35,12 @@ export function lookAtHost(config: ServeConfig, log: Log): Host {
   const whyContained = config.allowContained ? nobodyContained : createWhyContained();
   const kernel = probeKernel();
   checkPinning(kernel, config, log);
-  const plan = planDescriptors(descriptorLimit(), {
+  const wanted = {
     adminConnections: config.adminMaxConnections,
     pipeConnectionsPerUid: config.maxConnectionsPerUid,
-  });
+  };
+  const listeners = ADMIN_LISTENERS + (config.oidcListen === undefined ? 0 : 1);
+  const plan = planDescriptors(descriptorLimit(), wanted, listeners);
   warnOfDescriptors(plan, config, log);
   return { kernel, unmapped: readUnmappedIds(), whyContained, plan };
 }

@@ -1,9 +1,9 @@
 /** Reads the files that the settings name, according to the rules. */
 
-import { AdminToken, listenAddress } from '../admin/index.ts';
+import { type AdminTls, AdminToken, listenAddress, openAdminTls } from '../admin/index.ts';
 import { PASSPHRASE_RULE, readPassphraseFile, SidekeyError } from '../base/index.ts';
 import type { Passphrases } from '../ca/index.ts';
-import type { ServeConfig } from '../config/index.ts';
+import type { HostPort, ServeConfig } from '../config/index.ts';
 import type { DeclaredEntries } from '../entries-file/index.ts';
 import type { EntryRules } from '../registry/index.ts';
 import { readDeclared } from './declared-entries.ts';
@@ -17,21 +17,32 @@ export interface Inputs {
   readonly declared: DeclaredEntries | undefined;
   /** From the `--admin-token-file`. */
   readonly givenToken: AdminToken | undefined;
+  /** From `--admin-tls-cert` and `--admin-tls-key`. */
+  readonly tls: AdminTls | undefined;
   readonly passphrases: Passphrases;
 }
 
 /** Reads the files before the start creates anything. */
 export async function readInputs(config: ServeConfig, rules: EntryRules): Promise<Inputs> {
-  const { adminListen, adminInsecureListen, adminTokenFile, entries } = config;
-  if (adminListen !== undefined) await listenAddress({ ...adminListen, insecure: adminInsecureListen });
+  const { adminListen, adminTokenFile, adminTlsCert, adminTlsKey, entries } = config;
+  if (adminListen !== undefined) await listenAddress(tcpListenOf(config, adminListen));
   return {
     givenToken: adminTokenFile === undefined ? undefined : await AdminToken.ofFile(adminTokenFile),
     declared: entries === undefined ? undefined : await readDeclared(entries, rules),
+    tls:
+      adminTlsCert === undefined || adminTlsKey === undefined
+        ? undefined
+        : await openAdminTls({ cert: adminTlsCert, key: adminTlsKey }),
     passphrases: {
       passphrase: passphraseOf('--key-passphrase-file', config.keyPassphraseFile),
       oldPassphrase: passphraseOf('--old-key-passphrase-file', config.oldKeyPassphraseFile),
     },
   };
+}
+
+/** The TCP address of the admin API, and whether it may be beyond loopback. */
+export function tcpListenOf({ adminInsecureListen, adminTlsCert }: ServeConfig, { host, port }: HostPort) {
+  return { host, port, beyondLoopback: adminInsecureListen || adminTlsCert !== undefined };
 }
 
 /** @throws ERR_CONFIG */

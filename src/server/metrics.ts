@@ -10,7 +10,7 @@ import { StoreTimes } from '../registry/index.ts';
 import { Counters, type LogCounts, LoopLag, Tally } from '../telemetry/index.ts';
 import type { Parts } from './parts.ts';
 
-const ROLES = ['root', 'intermediate'] as const;
+const ROLES = ['root', 'intermediate', 'jwt'] as const;
 
 export function createMeters(config: ServeConfig, log: LogCounts, parts: Parts) {
   const loop = new LoopLag();

@@ -5,11 +5,11 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
-import { ADMIN_TOKEN, type AdminToken } from '../admin/index.ts';
+import type { AdminTls, AdminToken } from '../admin/index.ts';
 import type { AuditEvent } from '../audit/index.ts';
 import { type Clock, formatProblem, SidekeyError } from '../base/index.ts';
 import type { ServeConfig } from '../config/index.ts';
-import type { EntryRules, Registry, WarningsOf } from '../registry/index.ts';
+import { type EntryRules, FILE_TOKEN_NAME, type Registry, type WarningsOf } from '../registry/index.ts';
 import type { Log } from '../telemetry/index.ts';
 import { readDeclared, takeEntries, warnOfDeclared } from './declared-entries.ts';
 import { warnOfInputs } from './warnings.ts';
@@ -24,6 +24,7 @@ export interface ReloadParts {
   /** Adds a row to the audit. */
   readonly record: (event: AuditEvent) => Promise<void>;
   readonly clock: Clock;
+  readonly tls: AdminTls | undefined;
   readonly log: Log;
 }
 
@@ -84,6 +85,7 @@ export class Reloader {
       if (next === 'entries') continue;
       // Only the listener on TCP uses the token.
       if (adminListen !== undefined) await this.#reloadToken();
+      await this.#parts.tls?.reloadTelling(this.#parts.log);
       if (entries === undefined && adminListen === undefined) {
         this.#parts.log.info('nothing to reload: there is no entries file (--entries)');
       }
@@ -115,7 +117,7 @@ export class Reloader {
     try {
       await tokenChanged();
       const by = { kind: 'file', path: token.file } as const;
-      await record({ at: clock.now(), action: 'token.reloaded', by, target: ADMIN_TOKEN });
+      await record({ at: clock.now(), action: 'token.reloaded', by, target: FILE_TOKEN_NAME });
     } catch (thrown) {
       this.#keep(thrown, 'the change of the admin token is not in the audit');
     }

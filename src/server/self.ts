@@ -1,6 +1,6 @@
 /** What doctor needs to know of the server and its host. */
 
-import type { SelfKnowledge } from '../admin/index.ts';
+import type { AdminTls, SelfKnowledge } from '../admin/index.ts';
 import { type Kernel, type Pipe, type RunningAttestor, readProcView } from '../attest/index.ts';
 import { descriptors, diskOf, type UnmappedIds } from '../base/index.ts';
 import type { ServeConfig } from '../config/index.ts';
@@ -17,6 +17,7 @@ export interface SelfParts {
   readonly unmapped: UnmappedIds;
   readonly pipe: Pick<Pipe, 'replacedPrograms'>;
   readonly counters: Counters;
+  readonly tls: Pick<AdminTls, 'state'> | undefined;
 }
 
 /** Maximum number of replaced programs in the answer. */
@@ -26,7 +27,7 @@ const AMBIGUOUS_SAMPLE = 20;
 
 /** Reads each part separately, so that one failure, such as a lack of descriptors, does not affect the others. */
 export async function lookAtSelf(parts: SelfParts): ReturnType<SelfKnowledge['look']> {
-  const { config, dataDir, attestors, kernel, unmapped, pipe, counters } = parts;
+  const { config, dataDir, attestors, kernel, unmapped, pipe, counters, tls } = parts;
   const unseen: { what: string; error: string }[] = [];
   const part = async <T>(what: string, look: () => T | Promise<T>): Promise<T | null> => {
     try {
@@ -54,6 +55,7 @@ export async function lookAtSelf(parts: SelfParts): ReturnType<SelfKnowledge['lo
     started: { directory: process.cwd(), settings_in_environment: Object.keys(process.env).some(isSetting) },
     inputs: inputsOf(config),
     passphrase_files: passphraseFilesOf(config),
+    admin_tls: tls === undefined ? null : tlsJson(tls.state),
     attestors: await Promise.all(attestors.map(probe)),
     proc: view && { others_executables: view.othersExecutables, hidepid: view.hidepid ?? null },
     disk: disk && { free_bytes: disk.freeBytes, free_inodes: disk.freeInodes },
@@ -74,6 +76,15 @@ export async function lookAtSelf(parts: SelfParts): ReturnType<SelfKnowledge['lo
         .slice(0, AMBIGUOUS_SAMPLE)
         .map(({ container, selector }) => ({ container, selector: formatSelector(selector) })),
     },
+  };
+}
+
+function tlsJson({ files, notAfter, problem }: AdminTls['state']) {
+  return {
+    cert_file: files.cert,
+    key_file: files.key,
+    not_after: new Date(notAfter).toISOString(),
+    problem: problem ?? null,
   };
 }
 

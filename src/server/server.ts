@@ -5,7 +5,7 @@
 
 import { setImmediate as turn } from 'node:timers/promises';
 import { isatty } from 'node:tty';
-import { type Admin, AdminToken, createAdmin, listenOnTcp } from '../admin/index.ts';
+import { type Admin, type AdminTls, AdminToken, createAdmin, listenOnTcp } from '../admin/index.ts';
 import {
   ATTEST_TIMEOUT_MS,
   createAccounts,
@@ -25,6 +25,7 @@ import { type Clock, SystemClock, version } from '../base/index.ts';
 import type { ServeConfig } from '../config/index.ts';
 import { Ledger } from '../delivery/index.ts';
 import { Decisions, Identities } from '../identity/index.ts';
+import { JwtSvids } from '../jwt/index.ts';
 import type { Registry } from '../registry/index.ts';
 import { secretDiscoveryService } from '../sds/index.ts';
 import { standardServices } from '../standard/index.ts';
@@ -37,10 +38,11 @@ import { Backups } from './backup.ts';
 import { takeEntries, warnOfDeclared } from './declared-entries.ts';
 import { entryWarnings } from './entry-warnings.ts';
 import { lookAtHost } from './host.ts';
-import { entryRulesOf, readInputs } from './inputs.ts';
+import { entryRulesOf, readInputs, tcpListenOf } from './inputs.ts';
 import { createLimits, usageOf } from './limits.ts';
 import { levelControl } from './log-level.ts';
 import { countMoves, createMeters, metricsOf } from './metrics.ts';
+import { listenForOidc } from './oidc.ts';
 import { Parts } from './parts.ts';
 import { ReadinessWatch } from './readiness.ts';
 import { type ReadConfig, Reloader } from './reload.ts';
@@ -112,19 +114,36 @@ export async function startServer(
   };
 }
 
+/** What `GET /readyz` says of TLS that works only for now. */
+function tlsWarnings(tls: AdminTls | undefined): string[] {
+  const problem = tls?.state.problem;
+  return problem === undefined ? [] : [`admin TLS: ${problem}`];
+}
+
 async function start(context: StartContext): Promise<{ reloader: Reloader; registry: Registry }> {
   const { config, clock, log, parts, meters, mayGoOn } = context;
   const { counters } = meters;
   const { trustDomain } = config;
   const host = lookAtHost(config, log);
   const entryRules = entryRulesOf(config);
-  const { declared, givenToken, passphrases } = await readInputs(config, entryRules);
+  const { declared, givenToken, tls, passphrases } = await readInputs(config, entryRules);
   await mayGoOn();
   warnOfInputs(config, log);
 
   const ledger = new Ledger(log);
   const { dataDir, store, registry, issuances, refusals, ca } = await openState(context, ledger, passphrases);
   warnOfTtl(config, log);
+  parts.own(
+    new JwtSvids({
+      ...config,
+      ca,
+      issuanceLog: issuances,
+      issuances: store.issuances,
+      clock,
+      log,
+      issuer: config.jwtIssuer,
+    }),
+  );
   if (declared !== undefined) {
     await mayGoOn();
     await takeEntries(declared, registry, log);
@@ -193,6 +212,7 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
     quota,
     turns,
     keeps: (selector) => isKept(selector, registry),
+    asked: registry,
     ownerOf,
     pinByPid: !kernel.pinsPeers,
     onConnection: (socket, peer, reading) => wire.inject(socket, peer, reading),
@@ -240,6 +260,7 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
       inspect: createInspector({
         attestors,
         whyContained,
+        asked: registry,
         clock,
         attestTimeoutMs: ATTEST_TIMEOUT_MS,
         reach: (pid) => reachOf(pid, config.socket),
@@ -248,7 +269,7 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
       mainPid: attestors.find(({ mainPid }) => mainPid !== undefined)?.mainPid,
     },
     self: {
-      look: () => lookAtSelf({ config, dataDir, attestors, kernel, unmapped, pipe, counters }),
+      look: () => lookAtSelf({ config, dataDir, attestors, kernel, unmapped, pipe, counters, tls }),
       issuances: store.issuances,
       whyNever: (selector) => whyNoCallerHas(selector, attestors),
       meant: (selector) => meantSelector(selector, attestors),
@@ -259,7 +280,7 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
     },
     backup: () => backups.take(),
     onIssued: (listener) => issuances.onRecorded(listener),
-    ready: () => readiness.look(),
+    ready: () => ({ ...readiness.look(), warnings: tlsWarnings(tls) }),
     metrics: (accept) => metricsOf(sources, accept),
     logLevel: levelControl(log, config.logLevel),
     requests: meters.requests,
@@ -274,7 +295,9 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
     hosts: config.adminHost,
     reservedNames,
     maxConnections: plan.adminConnections,
+    tls,
   });
+  if (tls !== undefined) parts.defer(tls.watch(clock, log));
   parts.defer(() => {
     health.setServing(false);
     backups.close();
@@ -282,6 +305,7 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
   });
 
   await listenForAdmins(admin, context, listening);
+  await listenForOidc(context, ca, plan.adminConnections);
   await mayGoOn();
   const { socket, socketMode, socketGroup } = config;
   parts.own(await listenOnSocket(pipe.server, { path: socket, mode: socketMode, group: socketGroup }));
@@ -299,7 +323,7 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
   log.info({ trust_domain: trustDomain, socket, admin_socket: config.adminSocket, entries: registry.size }, 'serving');
   const tokenChanged = () => admin.tokenChanged();
   const reloader = new Reloader({
-    ...{ config, entryRules, warningsOf, registry, token, tokenChanged, clock, log },
+    ...{ config, entryRules, warningsOf, registry, token, tokenChanged, clock, tls, log },
     record: (event) => store.audit.append([event]),
   });
   parts.own(reloader);
@@ -316,8 +340,8 @@ async function listenForAdmins(
   parts.own(await listenOnSocket(admin.unix, { path: config.adminSocket, mode: 0o600 }));
   listening.add('admin_socket');
   if (config.adminListen === undefined) return;
-  const { host, port } = config.adminListen;
-  const address = await listenOnTcp(admin.tcp, { host, port, insecure: config.adminInsecureListen });
+  const address = await listenOnTcp(admin.tcp, tcpListenOf(config, config.adminListen));
   listening.add('admin_tcp');
-  log.info({ address: address.address, port: address.port }, 'admin API listens on TCP');
+  const tls = config.adminTlsCert !== undefined;
+  log.info({ address: address.address, port: address.port, tls }, 'admin API listens on TCP');
 }

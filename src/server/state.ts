@@ -44,16 +44,16 @@ export async function openState(
   const using = (authorityIds: ReadonlySet<string>) => ledger.using(authorityIds, clock.now());
   const upstream = await openUpstream(config, { trustDomain, caSubject, clock, log });
   const dir = authoritiesIn(dataDir);
+  const jwt = {
+    keyType: config.jwtKeyType,
+    keyTtl: config.jwtKeyTtl,
+    publishBefore: config.jwtPublishBefore,
+  };
   const more = {
     ...passphrases,
-    upstream,
-    dir,
-    clock,
-    log,
+    ...{ jwt, upstream, dir, clock, log, lagging, using },
     issuanceLog: issuances,
     audit: store.audit,
-    lagging,
-    using,
   };
   const options = { ...config, ...more, issuanceTimes: meters.issuances };
   const ca = parts.own(await openCertificateAuthority(options));

@@ -3,13 +3,14 @@
 import { readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { formatDuration, observer, octal, walkPath, whoCanChange } from '../base/index.ts';
-import { longestKeptSvidTtl } from '../ca/index.ts';
+import { longestKeptJwtTtl, longestKeptSvidTtl } from '../ca/index.ts';
 import type { ServeConfig } from '../config/index.ts';
 import { type WithheldParts, withheldEntries } from '../identity/index.ts';
 import type { Log } from '../telemetry/index.ts';
 
 /** Warns if SVIDs may not live as long as configured. */
 export function warnOfTtl(config: ServeConfig, log: Log): void {
+  warnOfJwtTtl(config, log);
   const kept = longestKeptSvidTtl(config.caTtl);
   if (config.x509SvidTtl <= kept) return;
   log.warn(
@@ -19,6 +20,19 @@ export function warnOfTtl(config: ServeConfig, log: Log): void {
       always_kept: formatDuration(kept),
     },
     'the configured SVID TTL is more than half of --ca-ttl: SVIDs end with the intermediate that signs them, so some will be shorter',
+  );
+}
+
+function warnOfJwtTtl({ jwtSvidTtl, jwtKeyTtl }: ServeConfig, log: Log): void {
+  const kept = longestKeptJwtTtl(jwtKeyTtl);
+  if (jwtSvidTtl <= kept) return;
+  log.warn(
+    {
+      jwt_svid_ttl: formatDuration(jwtSvidTtl),
+      jwt_key_ttl: formatDuration(jwtKeyTtl),
+      always_kept: formatDuration(kept),
+    },
+    'the configured JWT-SVID TTL is more than a third of --jwt-key-ttl: JWT-SVIDs end with the key that signs them, so some will be shorter',
   );
 }
 

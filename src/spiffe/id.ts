@@ -27,7 +27,8 @@ export class SpiffeIdError extends Error {
 }
 
 const SCHEME = 'spiffe://';
-const MAX_ID_BYTES = 2048;
+/** Maximum length of a SPIFFE ID, in bytes. */
+export const MAX_ID_BYTES = 2048;
 const MAX_TRUST_DOMAIN_BYTES = 255;
 
 const TRUST_DOMAIN_RULE = 'a trust domain is 1 to 255 of the characters a-z 0-9 . - _ (lower case only)';
@@ -97,6 +98,16 @@ export function pathOf(id: SpiffeId): string {
 /** The SPIFFE ID of a trust domain itself, which names its bundle: `spiffe://ilinux.io`. */
 export function trustDomainId(trustDomain: TrustDomain): string {
   return SCHEME + trustDomain;
+}
+
+/** Why a text is not one segment of a path: it is empty, `.` or `..`, or has other characters; undefined if it is one. */
+export function segmentProblem(text: string): SpiffeIdError | undefined {
+  if (text === '') return new SpiffeIdError('it is empty', SEGMENT_RULE);
+  if (isDots(text, 0, text.length)) return new SpiffeIdError(`it is "${text}"`, SEGMENT_RULE);
+  for (let at = 0; at < text.length; at += 1) {
+    if (!isPathCharacter(text.charCodeAt(at))) return new SpiffeIdError(`it has ${describe(text, at)}`, SEGMENT_RULE);
+  }
+  return undefined;
 }
 
 function checkPath(text: string, start: number): void {

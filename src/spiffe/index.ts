@@ -19,6 +19,27 @@ export {
   trustDomainId,
   trustDomainOf,
 } from './id.ts';
+export { oidcJwks, workloadApiJwks } from './jwks.ts';
+export { JWT_ALGORITHMS, type JwtAlgorithm, jwtAlgorithmsOf } from './jwt-algorithms.ts';
 export { AUTHORITY_KEY_TYPES, type AuthorityKeyType, SVID_KEY_TYPES, type SvidKeyType } from './key-types.ts';
 export { type ReservedNames, SPIRE_NAMES } from './sds-names.ts';
-export { compareSelectors, compareText, formatSelector, type Selector, splitSelector } from './selector.ts';
+export {
+  compareSelectors,
+  compareText,
+  formatSelector,
+  isNegated,
+  opposite,
+  type Selector,
+  splitSelector,
+} from './selector.ts';
+export {
+  couldRender,
+  isLikeTemplate,
+  isTemplate,
+  parseIdOrTemplate,
+  parseTemplate,
+  renderTemplate,
+  type SpiffeIdTemplate,
+  type TemplateText,
+  trustDomainOfEither,
+} from './template.ts';

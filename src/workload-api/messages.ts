@@ -1,7 +1,7 @@
 /** Parts of messages that several methods send. */
 
 import { hash } from 'node:crypto';
-import { type TrustBundle, trustDomainId } from '../spiffe/index.ts';
+import { type TrustBundle, trustDomainId, workloadApiJwks } from '../spiffe/index.ts';
 import type { Item, State } from './state.ts';
 
 export function stateOf(bytes: Uint8Array, items: readonly Item[], hasKeys: boolean): State {
@@ -30,17 +30,11 @@ export function x509ById(bundles: readonly TrustBundle[]): Record<string, Buffer
   return Object.fromEntries(withSome.map((bundle) => [trustDomainId(bundle.trustDomain), concatenated(bundle)]));
 }
 
-/**
- * JWK Sets in JSON by trust domain ID, in the form of FetchJWTBundles: without `use` and the members of SPIFFE bundles. Only
- * EC and RSA keys, since some clients refuse a whole set because of a key of another kind.
- */
+/** JWK Sets in JSON by trust domain ID. */
 export function jwksById(bundles: readonly TrustBundle[]): Record<string, Buffer> {
-  return Object.fromEntries(bundles.map((bundle) => [trustDomainId(bundle.trustDomain), jwks(bundle)]));
-}
-
-function jwks({ jwtAuthorities }: TrustBundle): Buffer {
-  const keys = jwtAuthorities
-    .filter(({ publicKey: { kty } }) => kty === 'EC' || kty === 'RSA')
-    .map(({ keyId, publicKey: { use, ...publicKey } }) => ({ ...publicKey, kid: keyId }));
-  return Buffer.from(JSON.stringify({ keys }));
+  return Object.fromEntries(
+    bundles.map(({ trustDomain, jwtAuthorities }) => {
+      return [trustDomainId(trustDomain), Buffer.from(JSON.stringify(workloadApiJwks(jwtAuthorities)))];
+    }),
+  );
 }

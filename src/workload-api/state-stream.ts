@@ -148,8 +148,8 @@ export class StateStream implements StreamEnd, LedgerStream, Pushing {
   readonly node = undefined;
   readonly unknownNames = 0;
 
-  *sentEntries(): Iterable<string> {
-    for (const { svid } of this.#items ?? []) if (svid !== undefined) yield svid.entryId;
+  *sentGrants(): Iterable<string> {
+    for (const { svid } of this.#items ?? []) if (svid !== undefined) yield svid.grant;
   }
 
   report(now: number): StreamReport {
@@ -246,7 +246,7 @@ export class StateStream implements StreamEnd, LedgerStream, Pushing {
     this.#sentAt = clock.now();
     for (const { svid } of items) {
       if (svid === undefined) continue;
-      this.#caller.given(svid.entryId, svid.notAfter);
+      this.#caller.given(svid.grant, svid.notAfter);
       this.#heldUntil = Math.max(this.#heldUntil, svid.notAfter);
     }
     this.#busy = true;

@@ -3,8 +3,7 @@
 import { isValidAt, SidekeyError } from '../base/index.ts';
 import type { X509Svid } from '../ca/index.ts';
 import { X509SVIDResponse } from '../gen/workload.ts';
-import { defaultEntry, type Held, nothingFor } from '../identity/index.ts';
-import type { Entry } from '../registry/index.ts';
+import { defaultEntry, type Grant, type Held, keyOf, nothingFor } from '../identity/index.ts';
 import type { TrustBundle } from '../spiffe/index.ts';
 import { bundleItem, concatenated, stateOf, x509ById } from './messages.ts';
 import type { Item, State } from './state.ts';
@@ -15,16 +14,16 @@ import { chainDer, keyDer } from './svid-der.ts';
 const SLOW_MS = 250;
 
 /** The SVID of an entry, or undefined if there is none now. */
-type SvidOf = (entry: Entry) => X509Svid | undefined;
+type SvidOf = (entry: Grant) => X509Svid | undefined;
 
 export class X509SvidFeed implements Feed {
   readonly variant = 'x509-svids';
   readonly name = 'default';
   readonly #context: FeedContext;
   readonly #stops: readonly (() => void)[];
-  /** By entry id: stops the watch of the entry's SVID. */
+  /** By the key of the grant: stops the watch of its SVID. */
   readonly #watched = new Map<string, () => void>();
-  /** By entry id: the last SVID of the entry that the caller could have. */
+  /** By the key of the grant: the last SVID of it that the caller could have. */
   readonly #last = new Map<string, X509Svid>();
 
   constructor(context: FeedContext) {
@@ -40,19 +39,19 @@ export class X509SvidFeed implements Feed {
     for (const entry of caller.entries) {
       const svid = this.#kept(entry) ?? identities.peekSvid(caller, entry);
       if (svid === undefined) return undefined;
-      found.set(entry.id, svid);
+      found.set(keyOf(entry), svid);
     }
-    return this.#state(({ id }) => found.get(id));
+    return this.#state((entry) => found.get(keyOf(entry)));
   }
 
   async later(): Promise<State | Held> {
     const { identities, caller, clock } = this.#context;
     const issued = new Map<string, X509Svid>();
     let failure: SidekeyError | undefined;
-    const issue = async (entry: Entry) => {
+    const issue = async (entry: Grant) => {
       try {
         const svid = await identities.svid(caller, entry);
-        if (svid !== undefined) issued.set(entry.id, svid);
+        if (svid !== undefined) issued.set(keyOf(entry), svid);
       } catch (error) {
         failure = SidekeyError.from(error);
         if (failure.code !== 'ERR_CA' && failure.code !== 'ERR_STORE') throw failure;
@@ -70,7 +69,7 @@ export class X509SvidFeed implements Feed {
     // The entries may have changed meanwhile.
     this.#watch();
     const found = this.#state((entry) => {
-      const svid = this.#kept(entry) ?? identities.peekSvid(caller, entry) ?? issued.get(entry.id);
+      const svid = this.#kept(entry) ?? identities.peekSvid(caller, entry) ?? issued.get(keyOf(entry));
       return svid ?? this.#validLast(entry);
     });
     if (!('reason' in found) || failure === undefined || found.reason !== 'issuance-failed') return found;
@@ -84,27 +83,28 @@ export class X509SvidFeed implements Feed {
   }
 
   /** The last SVID of an entry that lapses: the caller gets no new one, but keeps this one until it ends. */
-  #kept(entry: Entry): X509Svid | undefined {
+  #kept(entry: Grant): X509Svid | undefined {
     return this.#context.caller.lapseOf(entry) === undefined ? undefined : this.#validLast(entry);
   }
 
-  #validLast({ id }: Entry): X509Svid | undefined {
-    const last = this.#last.get(id);
+  #validLast(entry: Grant): X509Svid | undefined {
+    const last = this.#last.get(keyOf(entry));
     return last !== undefined && isValidAt(last, this.#context.clock.now()) ? last : undefined;
   }
 
   /** Watches the SVIDs of the caller's entries. */
   #watch(): void {
     const { identities, caller, changed } = this.#context;
-    const ids = new Set(caller.entries.map(({ id }) => id));
-    for (const [id, stop] of this.#watched) {
-      if (ids.has(id)) continue;
+    const keys = new Set(caller.entries.map(keyOf));
+    for (const [key, stop] of this.#watched) {
+      if (keys.has(key)) continue;
       stop();
-      this.#watched.delete(id);
-      this.#last.delete(id);
+      this.#watched.delete(key);
+      this.#last.delete(key);
     }
     for (const entry of caller.entries) {
-      if (!this.#watched.has(entry.id)) this.#watched.set(entry.id, identities.watchSvid(entry, changed));
+      const key = keyOf(entry);
+      if (!this.#watched.has(key)) this.#watched.set(key, identities.watchSvid(entry, changed));
     }
   }
 
@@ -113,11 +113,11 @@ export class X509SvidFeed implements Feed {
     const bundle = identities.bundle(caller);
     if (caller.entries.length === 0) return nothingFor(caller);
     if ('reason' in bundle) return bundle;
-    const found: { readonly entry: Entry; readonly svid: X509Svid }[] = [];
+    const found: { readonly entry: Grant; readonly svid: X509Svid }[] = [];
     for (const entry of inOrder(caller.entries)) {
       const svid = svidOf(entry);
       if (svid === undefined) continue;
-      this.#last.set(entry.id, svid);
+      this.#last.set(keyOf(entry), svid);
       found.push({ entry, svid });
     }
     if (found.length === 0) return { reason: 'issuance-failed', detail: 'no SVID of this caller could be issued' };
@@ -126,13 +126,13 @@ export class X509SvidFeed implements Feed {
 }
 
 /** The default identity is the first. @see Workload API, section 8 */
-function inOrder(entries: readonly Entry[]): Entry[] {
+function inOrder(entries: readonly Grant[]): Grant[] {
   const first = defaultEntry(entries);
   return first === undefined ? [] : [first, ...entries.filter((entry) => entry !== first)];
 }
 
 function messageOf(
-  found: readonly { readonly entry: Entry; readonly svid: X509Svid }[],
+  found: readonly { readonly entry: Grant; readonly svid: X509Svid }[],
   own: TrustBundle,
   federated: readonly TrustBundle[],
 ): State {
@@ -154,7 +154,7 @@ function messageOf(
 }
 
 /** A hint is unique in a message, so that a client finds one SVID by it; the oldest entry keeps it. */
-function uniqueHint({ hint }: Entry, hints: Set<string>): string {
+function uniqueHint({ hint }: Grant, hints: Set<string>): string {
   if (hints.has(hint)) return '';
   hints.add(hint);
   return hint;

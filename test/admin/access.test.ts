@@ -2,11 +2,24 @@ import assert from 'node:assert/strict';
 import { chmodSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
-import { accessRefusal } from '../../src/admin/access.ts';
+import { type AccessRequest, type AccessRules, type AdminCaller, checkRole, identify } from '../../src/admin/access.ts';
 import { NOBODY, runChild, whyNotNobody } from '../support/child.ts';
 import { call, startAdmin, TOKEN } from './support.ts';
 
 const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
+const NO_TOKENS = { find: () => undefined };
+
+/** The code of the refusal; undefined: it is accepted. */
+function refusal(caller: AdminCaller, request: AccessRequest, rules: Partial<AccessRules>): string | undefined {
+  try {
+    const all = { ownerUid: 0, token: TOKEN, tokens: NO_TOKENS, hosts: [], now: 0, ...rules };
+    checkRole(identify(caller, request, all), request.needs);
+    return undefined;
+  } catch (thrown) {
+    return (thrown as { code: string }).code;
+  }
+}
+
 const PATHS = ['/v1/entries', '/v1/bundle', '/openapi.json', '/nothing', '/healthz/', '/v1/entries/healthz'];
 
 describe('the Unix socket', () => {
@@ -65,14 +78,14 @@ describe('the Unix socket', () => {
 
   test('belongs to its owner and root', () => {
     const ask = (uid: number) =>
-      accessRefusal(
+      refusal(
         { via: 'unix', uid, pid: 1, contained: undefined },
-        { host: undefined, authorization: undefined, open: false },
-        { ownerUid: 1_000, token: TOKEN, hosts: [] },
+        { host: undefined, authorization: undefined, needs: 'admin' },
+        { ownerUid: 1_000 },
       );
     assert.equal(ask(0), undefined);
     assert.equal(ask(1_000), undefined);
-    assert.equal(ask(1_001)?.code, 'ERR_FORBIDDEN');
+    assert.equal(ask(1_001), 'ERR_FORBIDDEN');
   });
 });
 
@@ -114,7 +127,7 @@ describe('TCP', () => {
       [{}, /^the request has no token: send .*; the token is in the file of .*--admin-token-file/],
       [{ authorization: TOKEN }, /^the request's Authorization header has another form/],
       [{ authorization: 'Basic eDp5' }, /^the request's Authorization header has another form/],
-      [bearer(`${TOKEN}x`), /^the token is not the one of this server; the token is in the file/],
+      [bearer(`${TOKEN}x`), /^the token is not one of this server, or was revoked; the token is in the file/],
     ];
     for (const [headers, says] of rows) {
       const { status, text, body } = await call(tcp.port, 'GET', '/v1/entries', { headers });
@@ -173,13 +186,8 @@ describe('TCP', () => {
 
   test('refuses a request without a host', () => {
     for (const host of [undefined, '', ':80']) {
-      const asked = { host, authorization: `Bearer ${TOKEN}`, open: true };
-      const refused = accessRefusal({ via: 'tcp', address: '127.0.0.1' }, asked, {
-        ownerUid: 0,
-        token: TOKEN,
-        hosts: [''],
-      });
-      assert.equal(refused?.code, 'ERR_FORBIDDEN_HOST');
+      const asked = { host, authorization: `Bearer ${TOKEN}`, needs: 'open' } as const;
+      assert.equal(refusal({ via: 'tcp', address: '127.0.0.1' }, asked, { hosts: [''] }), 'ERR_FORBIDDEN_HOST');
     }
   });
 

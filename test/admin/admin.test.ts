@@ -32,6 +32,8 @@ test('a request is answered where the application can not be made, and the next 
       federated: () => [];
       holders: () => 0;
       withheld: () => [];
+      unrendered: () => [];
+      render: () => never;
       lapsesOf: () => [];
       preview: () => Promise<{ callers: []; more: number; unread: number }>;
     } {
@@ -41,6 +43,8 @@ test('a request is answered where the application can not be made, and the next 
         federated: () => [],
         holders: () => 0,
         withheld: () => [],
+        unrendered: () => [],
+        render: () => assert.fail(),
         lapsesOf: () => [],
         preview: async () => ({ callers: [], more: 0, unread: 0 }),
       };

@@ -30,6 +30,7 @@ async function rowsOf(socketPath: string, query = ''): Promise<Row[]> {
 function issuance(number: number, spiffeId = WEB): IssuanceRecord {
   const serial = number.toString(16).padStart(8, '0');
   return {
+    kind: 'x509',
     serial,
     spiffeId,
     entryId: `entry-${number % 7}`,
@@ -93,14 +94,36 @@ const CHANGES: Readonly<Record<string, (ask: Asks) => Promise<Partial<Row>[]>>> 
     await ask('DELETE', '/v1/bundles/other.example');
     return [{ action: 'bundle.created' }, { action: 'bundle.deleted', before: bundleShown(1), after: undefined }];
   },
+  'POST /v1/tokens': async ({ ask }) => {
+    const { body } = await ask('POST', '/v1/tokens', { name: 'ci', role: 'entries' });
+    return [{ action: 'token.created', target: 'ci', before: undefined, after: tokenShown(body) }];
+  },
+  'DELETE /v1/tokens/{name}': async ({ ask }) => {
+    const { body } = await ask('POST', '/v1/tokens', { name: 'ci', role: 'read', expires_at: '2099-01-01T00:00:00Z' });
+    await ask('DELETE', '/v1/tokens/ci');
+    return [
+      { action: 'token.created' },
+      { action: 'token.deleted', target: 'ci', before: tokenShown(body), after: undefined },
+    ];
+  },
+  'PUT /v1/log-level': async ({ ask }) => {
+    await ask('PUT', '/v1/log-level', { level: 'debug' });
+    await ask('PUT', '/v1/log-level', { level: 'info' });
+    return [{ action: 'log_level.changed', before: { level: 'info' }, after: { level: 'debug' } }];
+  },
 };
+
+/** Without text and hash. */
+function tokenShown({ name, role, created_at, expires_at }: Row) {
+  return { name, role, created_at, expires_at };
+}
 
 /** Their rows are written by the authority: `test/ca/audit.test.ts`. */
 const OF_AUTHORITIES = ['POST /v1/ca/import', 'POST /v1/ca/rotate', 'POST /v1/ca/{id}/taint'];
 /** Keys leave by it, over the Unix socket alone. */
 const BACKUP = 'POST /v1/backup';
-/** They change nothing, or only how much is logged. */
-const HARMLESS: readonly string[] = ['POST /v1/explain', 'PUT /v1/log-level'];
+/** They change nothing. */
+const HARMLESS: readonly string[] = ['POST /v1/explain'];
 
 function bundleShown(sequence: number) {
   const fingerprint = createHash('sha256').update(root.der).digest('hex');
@@ -154,7 +177,7 @@ describe('the audit', () => {
           const [actor, source] =
             door === 'unix'
               ? [UNIX, 'unix socket']
-              : [{ kind: 'token', name: 'admin.token', address: '127.0.0.1' }, 'tcp 127.0.0.1'];
+              : [{ kind: 'token', name: 'admin.token', role: 'admin', address: '127.0.0.1' }, 'tcp 127.0.0.1'];
           assert.deepEqual([row.actor, row.source], [actor, source]);
           for (const [name, value] of Object.entries(expected[at]!)) assert.deepEqual(row[name], value, name);
         }
@@ -243,6 +266,48 @@ describe('the audit', () => {
     assert.match(text, /env:KEY=\[redacted\]/);
   });
 
+  test('names the token and its role, of a change and of what its role does not allow', async (t) => {
+    const { socketPath, asks, noted, tcp } = await start(t);
+    const { body } = await asks(socketPath).ask('POST', '/v1/tokens', { name: 'ci', role: 'entries' });
+    const headers = { authorization: `Bearer ${body.token}` };
+    assert.equal((await call(tcp.port, 'POST', '/v1/entries', { headers, json: entry('web') })).status, 201);
+    assert.equal((await call(tcp.port, 'GET', '/v1/audit', { headers })).status, 403);
+    const ci = { kind: 'token', name: 'ci', role: 'entries', address: '127.0.0.1' };
+    const { text } = await call(socketPath, 'GET', '/v1/audit?actor=token:ci');
+    assert.deepEqual(
+      JSON.parse(text).rows.map(({ action, actor }: Row) => [action, actor]),
+      [['entry.created', ci]],
+    );
+    assert.deepEqual(
+      noted.map(({ by, code, what }) => [by, code, what]),
+      [[ci, 'ERR_FORBIDDEN_ROLE', 'GET /v1/audit']],
+    );
+    const { text: all } = await call(socketPath, 'GET', '/v1/audit');
+    assert.ok(!all.includes(body.token));
+    assert.doesNotMatch(all, new RegExp(createHash('sha256').update(body.token).digest('hex')));
+  });
+
+  test('shows templates and negative selectors as they are, without the value of a variable', async (t) => {
+    const { socketPath, asks } = await start(t);
+    const { ask } = asks(socketPath);
+    await ask('POST', '/v1/entries', {
+      spiffe_id: 'spiffe://ilinux.io/{docker.label.app}',
+      selectors: ['docker:label:app:*', '!docker:env:KEY=hunter2', '!docker:label:a:b'],
+    });
+    const { text } = await call(socketPath, 'GET', '/v1/audit?action=entry');
+    const [row] = JSON.parse(text).rows;
+    assert.equal(row.spiffe_id, row.after.spiffe_id);
+    assert.match(text, /\{docker\.label\.app\}/);
+    assert.doesNotMatch(text, /hunter2/);
+    assert.deepEqual(
+      row.after.selectors.filter(({ negated }: Row) => negated),
+      [
+        { type: 'docker', value: 'env:KEY=[redacted]', negated: true },
+        { type: 'docker', value: 'label:a:b', negated: true },
+      ],
+    );
+  });
+
   test('has the refusals of a minute', async (t) => {
     const { store, clock, socketPath } = await start(t);
     const refusals = new Refusals({ append: (events) => store.audit.append(events), clock, log: SILENT });
@@ -310,7 +375,7 @@ describe('the audit', () => {
     await asks(socketPath).ask('PUT', '/v1/aliases/a.example', { spiffe_id: WEB });
     // Times increase with the numbers of rows, as in life.
     const at = Date.UTC(2040, 0, 1);
-    const token = { kind: 'token', name: 'ci', address: '::1' } as const;
+    const token = { kind: 'token', name: 'ci', role: 'entries', address: '::1' } as const;
     await store.audit.append([
       { at, action: 'token.created', by: token, target: 'x' },
       { at: at + 3_000, action: 'token.deleted', by: token, target: 'y' },

@@ -106,8 +106,10 @@ describe('warnings', () => {
   const start = async (t: TestContext) => {
     const log: Record<string, unknown>[] = [];
     const warningsOf = createWarningsOf({
+      whyNoPlaceholder: () => undefined,
       whyNever: ({ type }) => (type === 'docker' ? 'no docker attestor runs here' : undefined),
       longestSvidTtl: 43_200,
+      longestJwtTtl: 28_800,
       federatedBundles: { get: () => undefined },
       now: () => 0,
     });

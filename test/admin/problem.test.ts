@@ -46,6 +46,7 @@ describe('a problem document tells of', () => {
     ['no JSON at all', 'spiffe_id: a'],
     ['not UTF-8', Buffer.from([0x22, 0xff, 0x22])],
     ['two values', '{} {}'],
+    ['nested too deep', `${'['.repeat(65)}${']'.repeat(65)}`],
   ] as const) {
     test(`a body that is ${what}`, async (t) => {
       const { socketPath } = await startAdmin(t);

@@ -1,5 +1,6 @@
 /** The admin API on real sockets, over a registry on a real database. */
 
+import assert from 'node:assert/strict';
 import { request as httpRequest, type IncomingHttpHeaders } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
@@ -19,6 +20,7 @@ import { Counters } from '../../src/telemetry/counters.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { open, SILENT, TRUST_DOMAIN } from '../registry/support.ts';
 import type { TestClock } from '../support/clock.ts';
+import { assertDocumented } from '../support/documented.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 export const TOKEN = 'a-token-that-only-the-test-knows';
@@ -46,6 +48,8 @@ export interface Running {
   readonly admin: Admin;
   readonly registry: Registry;
   readonly store: Store;
+  /** The database. */
+  readonly file: string;
   readonly clock: TestClock;
   readonly socketPath: string;
   readonly tcp: AddressInfo;
@@ -54,8 +58,13 @@ export interface Running {
 /** A root's certificate is no matter here: any bytes stand for the bundle's PEM. */
 export const PEM = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n';
 
-export async function startAdmin(t: TestContext, options: Partial<AdminOptions> = {}): Promise<Running> {
-  const { registry, store, clock } = await open(t);
+/** @param existing a database file to open again */
+export async function startAdmin(
+  t: TestContext,
+  options: Partial<AdminOptions> = {},
+  existing?: string,
+): Promise<Running> {
+  const { registry, store, clock, file } = await open(t, existing === undefined ? {} : { file: existing });
   const empty = makeTrustBundle({ trustDomain: TRUST_DOMAIN, roots: [], sequenceNumber: 7, refreshHint: 300 });
   const bundle = { ...empty, pem: Buffer.from(PEM) };
   const admin = createAdmin({
@@ -74,6 +83,8 @@ export async function startAdmin(t: TestContext, options: Partial<AdminOptions> 
         federated: () => [],
         holders: () => 0,
         withheld: () => [],
+        unrendered: () => [],
+        render: () => assert.fail(),
         lapsesOf: () => [],
         preview: async () => ({ callers: [], more: 0, unread: 0 }),
       },
@@ -114,8 +125,8 @@ export async function startAdmin(t: TestContext, options: Partial<AdminOptions> 
   t.after(() => admin.close());
   const socketPath = path.join(tempDir(t), 'admin.sock');
   await listenOnSocket(admin.unix, { path: socketPath, mode: 0o600 });
-  const tcp = await listenOnTcp(admin.tcp, { host: '127.0.0.1', port: 0, insecure: false });
-  return { admin, registry, store, clock, socketPath, tcp };
+  const tcp = await listenOnTcp(admin.tcp, { host: '127.0.0.1', port: 0, beyondLoopback: false });
+  return { admin, registry, store, file, clock, socketPath, tcp };
 }
 
 export interface Answer {
@@ -134,8 +145,14 @@ export interface Call {
   readonly raw?: string | Buffer;
 }
 
-/** Where a call goes: the socket's path, or a port on loopback. */
-export function call(where: string | number, method: string, url: string, options: Call = {}): Promise<Answer> {
+/** Where a call goes: the socket's path, or a port on loopback. The answer is one that the OpenAPI document describes. */
+export async function call(where: string | number, method: string, url: string, options: Call = {}): Promise<Answer> {
+  const answer = await send(where, method, url, options);
+  await assertDocumented({ method, url, ...answer });
+  return answer;
+}
+
+function send(where: string | number, method: string, url: string, options: Call): Promise<Answer> {
   const payload = options.json === undefined ? options.raw : JSON.stringify(options.json);
   const headers: Record<string, string | number> = {
     ...(options.json === undefined ? {} : { 'content-type': 'application/json' }),

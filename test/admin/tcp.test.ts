@@ -5,10 +5,10 @@ import { listenOnTcp } from '../../src/admin/tcp.ts';
 
 type Context = { after(fn: () => void): void };
 
-function listen(t: Context, host: string, more: { port?: number; insecure?: boolean } = {}) {
+function listen(t: Context, host: string, more: { port?: number; beyondLoopback?: boolean } = {}) {
   const server = createServer();
   t.after(() => server.close());
-  return listenOnTcp(server, { host, port: more.port ?? 0, insecure: more.insecure ?? false });
+  return listenOnTcp(server, { host, port: more.port ?? 0, beyondLoopback: more.beyondLoopback ?? false });
 }
 
 describe('the admin API on TCP', () => {
@@ -26,7 +26,7 @@ describe('the admin API on TCP', () => {
   }
 
   test('listens beyond loopback where it is said that something else protects it', async (t) => {
-    const { address } = await listen(t, '0.0.0.0', { insecure: true });
+    const { address } = await listen(t, '0.0.0.0', { beyondLoopback: true });
     assert.equal(address, '0.0.0.0');
   });
 

@@ -52,7 +52,7 @@ function open(t: TestContext, engine: StandInEngine, options: Partial<Containers
   const clock = new TestClock();
   const { log, lines } = recordingLog();
   const client = createEngine(engine.socketPath);
-  const containers = new Containers({ engine: client, clock, log, wantImageDigests: () => false, ...options });
+  const containers = new Containers({ engine: client, clock, log, wantImage: () => false, ...options });
   t.after(() => containers.close());
   return { engine, clock, lines, containers };
 }
@@ -507,15 +507,15 @@ test('only an id enters a path', async (t) => {
 
 test('the image is asked about only where its digest is wanted, within the same limit', async (t) => {
   let wanted = false;
-  const { containers, engine, clock } = await start(t, { wantImageDigests: () => wanted });
+  const { containers, engine, clock } = await start(t, { wantImage: () => wanted });
   const digest = `sha256:${'9e'.repeat(32)}`;
   engine.answer = (response, request) =>
     request.url!.startsWith('/images/')
       ? response.end(JSON.stringify({ RepoDigests: [`envoy@${digest}`] }))
       : response.end(JSON.stringify(containerJson(ID)));
-  assert.equal((await containers.get(ID, MAIN))!.imageDigests, undefined);
+  assert.equal((await containers.get(ID, MAIN))!.image, undefined);
   wanted = true;
-  assert.deepEqual((await containers.get(ID, MAIN))!.imageDigests, [digest]);
+  assert.deepEqual((await containers.get(ID, MAIN))!.image, { digests: [digest], labels: new Map() });
   await containers.get(ID, MAIN);
   const container = `/containers/${ID}/json`;
   assert.deepEqual(engine.asked, [container, container, `/images/${IMAGE_ID}/json`]);
@@ -525,7 +525,11 @@ test('the image is asked about only where its digest is wanted, within the same 
     if (request.url!.startsWith('/images/')) response.writeHead(404).end('{}');
     else response.end(JSON.stringify(containerJson(ID)));
   };
-  assert.deepEqual((await containers.get(ID, MAIN))!.imageDigests, [], 'an image that was deleted under its container');
+  assert.deepEqual(
+    (await containers.get(ID, MAIN))!.image,
+    { why: 'its image was deleted' },
+    'an image that was deleted under its container',
+  );
 
   clock.advance(CACHED_MS);
   const { promise: hanging, resolve } = Promise.withResolvers<void>();
@@ -557,7 +561,7 @@ test('a file that is not a socket fails and says so', async (t) => {
   writeFileSync(file, '');
   const { log } = recordingLog();
   const engine = createEngine(file);
-  const containers = new Containers({ engine, clock: new TestClock(), log, wantImageDigests: () => false });
+  const containers = new Containers({ engine, clock: new TestClock(), log, wantImage: () => false });
   t.after(() => containers.close());
   await assert.rejects(containers.get(ID, MAIN), { code: FAILED, message: /ECONNREFUSED|ENOTSOCK/ });
 });

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { MAX_ITEM_BYTES, MAX_ITEMS, MAX_MEMBERS, parseAnswer, TooLargeError } from '../../src/attest/docker/answer.ts';
 import { affectedBy, CHANGES, eventsPath } from '../../src/attest/docker/events.ts';
-import { readImageDigests, readInspection } from '../../src/attest/docker/inspection.ts';
+import { readImage, readInspection } from '../../src/attest/docker/inspection.ts';
 import { ambiguousLabels, dockerSelectors } from '../../src/attest/docker/selectors.ts';
 import { formatSelector } from '../../src/spiffe/selector.ts';
 import { containerJson, IMAGE_ID } from '../support/stand-in-engine.ts';
@@ -20,6 +20,7 @@ test('an answer gives what entries can ask for', () => {
     labels: new Map([['app', 'web']]),
     env: ['MODE=test'],
     networks: ['front'],
+    hasOwnNetworks: false,
     pid: process.pid,
     startedAt: new Date(performance.timeOrigin).toISOString(),
   });
@@ -86,10 +87,10 @@ test('whatever JSON comes, it is read or fails as an attestation does', () => {
 
 test("an image's digests are those of its names in registries", () => {
   const digest = `sha256:${'9e'.repeat(32)}`;
-  assert.deepEqual(readImageDigests({ RepoDigests: [`envoyproxy/envoy@${digest}`] }), [digest]);
-  assert.deepEqual(readImageDigests({ RepoDigests: null }), []);
-  assert.throws(() => readImageDigests({ RepoDigests: ['envoyproxy/envoy:v1'] }), { code: FAILED });
-  assert.throws(() => readImageDigests([]), { code: FAILED });
+  assert.deepEqual(readImage({ RepoDigests: [`envoyproxy/envoy@${digest}`] }).digests, [digest]);
+  assert.deepEqual(readImage({ RepoDigests: null }), { digests: [], labels: new Map() });
+  assert.throws(() => readImage({ RepoDigests: ['envoyproxy/envoy:v1'] }), { code: FAILED });
+  assert.throws(() => readImage([]), { code: FAILED });
 });
 
 const CONTAINER = {
@@ -105,7 +106,7 @@ const CONTAINER = {
     ID,
   ),
   main: { pid: 7, startTicks: 1, place: { id: ID, containers: new Map(), inNamespace: true } },
-  imageDigests: [`sha256:${'9e'.repeat(32)}`],
+  image: { digests: [`sha256:${'9e'.repeat(32)}`], labels: new Map() },
 };
 
 const ALL = { asksFor: () => true, keeps: () => true };
@@ -212,7 +213,7 @@ test('more labels, variables, networks or digests than are read, or longer ones,
       },
     );
   }
-  assert.throws(() => readImageDigests({ RepoDigests: Object.keys(named(MANY)) }), /RepoDigests has 2001 members/);
+  assert.throws(() => readImage({ RepoDigests: Object.keys(named(MANY)) }), /RepoDigests has 2001 members/);
   const most = config({ Labels: named(MAX_ITEMS), Env: Object.keys(named(MAX_ITEMS)) });
   assert.equal(readInspection(containerJson(ID, most), ID).labels.size, MAX_ITEMS);
 });

@@ -108,6 +108,8 @@ test('of a container with many labels callers have what entries ask for, and a n
     asksFor: (name: string) => names.has(name),
     askers: (selector: string) => (askers.has(selector) ? 1 : 0),
     askedRevision: 1,
+    negatives: () => [],
+    placeholders: () => [],
   };
   const { attestor, engine } = await start(t, () => true, asked);
   const pid = startIn(t, ID);

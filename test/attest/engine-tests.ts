@@ -7,8 +7,10 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { createDockerAttestor, type DockerAttestor } from '../../src/attest/docker/attestor.ts';
-import type { Attestation } from '../../src/attest/types.ts';
+import { placeholderOf } from '../../src/attest/placeholders.ts';
+import type { AskedSelectors, Attestation } from '../../src/attest/types.ts';
 import { SystemClock } from '../../src/base/clock.ts';
+import { splitSelector } from '../../src/spiffe/selector.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { endAfter, startCaller } from '../support/caller.ts';
 import { makeCgroup, whyNoCgroup } from '../support/cgroup.ts';
@@ -32,12 +34,15 @@ export interface Setting {
 }
 
 /** An attestor that asks the engine, a pipe, and {@link IMAGE}. */
-export async function startAttestor(t: TestContext, engine: ContainerEngine): Promise<Setting> {
+export async function startAttestor(t: TestContext, engine: ContainerEngine, asked?: AskedSelectors): Promise<Setting> {
   const socketPath = engine.socketPath;
-  const attestor = createDockerAttestor({ socketPath, clock: new SystemClock(), log, asksFor: () => true });
+  const attestor = createDockerAttestor({
+    ...{ socketPath, clock: new SystemClock(), log, asksFor: () => true },
+    ...(asked === undefined ? {} : { asked }),
+  });
   t.after(() => attestor.close());
   engine.image(t, IMAGE);
-  const pipe = await startPipe(t, { attestors: [attestor] });
+  const pipe = await startPipe(t, { attestors: [attestor], ...(asked === undefined ? {} : { asked }) });
   await until(() => attestor.caching);
   return { attestor, pipe, folder: path.dirname(pipe.path), attestNext: async () => (await pipe.next()).peer.attest() };
 }
@@ -76,6 +81,28 @@ export function addEngineTests(engine: ContainerEngine): void {
     const { keys } = await attestNext();
     assert.equal(keys.has('docker:label:role:admin:prod'), false);
     assert.equal(keys.has('docker:label:role:user'), true);
+  });
+
+  test(`${engine.name}: a label that the image has too fills no placeholder, and negative selectors are known`, async (t) => {
+    const negatives = ['label:tier:canary', 'label:app:web'].map((value) => splitSelector(`!docker:${value}`)!);
+    const placeholders = ['docker.label.app', 'docker.label.mine', 'docker.name'].map((name) => placeholderOf(name)!);
+    const asked = {
+      ...{ asksFor: () => true, askers: () => 0, askedRevision: 1 },
+      ...{ negatives: () => negatives, placeholders: () => placeholders },
+    };
+    const { pipe, folder, attestNext } = await startAttestor(t, engine, asked);
+    const labelled = engine.image(t, `${RUN}-labelled:1`, ['LABEL app=web', 'LABEL mine=other']);
+    const name = `${RUN}-labelled`;
+    const caller = engine.startCaller(t, labelled, { name, flags: ['--label', 'mine=web'], folder });
+    await caller.tell('connect', pipe.path);
+    const { keys, values } = await attestNext();
+    assert.deepEqual(
+      [...keys].filter((key) => key.startsWith('!')),
+      ['!docker:label:tier:canary'],
+    );
+    assert.match(JSON.stringify(values.get('docker.label.app')), /the image itself has the label app/);
+    assert.deepEqual(values.get('docker.label.mine'), { value: 'web' });
+    assert.deepEqual(values.get('docker.name'), { value: name });
   });
 
   test(`${engine.name}: what changes of a container is seen`, async (t) => {

@@ -35,7 +35,13 @@ async function open(t: TestContext, limits: { auditKeep?: number; auditMaxSize?:
   const add = (count: number, at = clock.now()) =>
     store.audit.append(Array.from({ length: count }, () => ({ at, action: 'token.created', by: SERVER, target: 'x' })));
   const issue = (notAfter: number) => {
-    const ids = { serial: '01', spiffeId: 'spiffe://ilinux.io/a', entryId: 'e', authorityId: 'ab' };
+    const ids = {
+      kind: 'x509',
+      serial: '01',
+      spiffeId: 'spiffe://ilinux.io/a',
+      entryId: 'e',
+      authorityId: 'ab',
+    } as const;
     return store.issuances.recordIssuances([{ ...ids, notBefore: 0, notAfter, issuedAt: clock.now() }]);
   };
   return { audit: store.audit, store, file, clock, lines, keeper, add, issue };

@@ -24,16 +24,16 @@ function exported(events: readonly Partial<AuditEvent>[], after = { sequence: 0,
 }
 
 /** Rows 1 to 4; row 3 has two issuances. */
-function example(): string[] {
+function example(kind: 'x509' | 'jwt' = 'x509'): string[] {
   const issued = [1, 2].map((number) =>
     issuanceLine(number, {
-      ...{ serial: `0${number}`, spiffeId: 'spiffe://ilinux.io/a', entryId: 'e', authorityId: 'ab' },
+      ...{ kind, serial: `0${number}`, spiffeId: 'spiffe://ilinux.io/a', entryId: 'e', authorityId: 'ab' },
       ...{ notBefore: AT, notAfter: AT + 1, issuedAt: AT },
     }),
   );
   const digest = new LineDigest();
   for (const line of issued) digest.add(line);
-  const detail = { first: 1, last: 2, latest_end: AT + 1, digest: digest.hex() };
+  const detail = { kind, first: 1, last: 2, latest_end: AT + 1, digest: digest.hex() };
   const lines = exported([{ target: 'a' }, { target: 'b' }, { action: 'svid.issued', detail }, { target: 'd' }]);
   lines.splice(4, 0, ...issued);
   return lines;
@@ -55,6 +55,26 @@ describe('a verification', () => {
     assert.equal(hash, hashIn(lines.at(-1)!));
     for (const at of [1, 2, 3, 6]) verify(lines, hashIn(lines[at]!).toUpperCase());
     verify(lines.slice(0, 1), NO_HASH);
+  });
+
+  test('accepts a group of tokens without its issuances if a later row says that they were removed', () => {
+    const all = example('jwt');
+    assert.deepEqual([verify(all).issuances, verify(all).prunedTokens], [2, 0]);
+    const removed = (endedBefore: number) => {
+      const detail = JSON.parse(all[3]!).detail;
+      return exported([
+        ...[{ target: 'a' }, { target: 'b' }, { action: 'svid.issued' as const, detail }, { target: 'd' }],
+        { action: 'audit.tokens_pruned' as const, detail: { ended_before: endedBefore } },
+      ]);
+    };
+    const { rows, issuances, prunedTokens } = verify(removed(AT + 2));
+    assert.deepEqual([rows, issuances, prunedTokens], [5, 0, 2]);
+    for (const lines of [removed(AT + 1), removed(AT + 2).slice(0, -1), removed(AT + 2).slice(0, 4)]) {
+      assert.throws(() => verify(lines), /^ChainError: row 3|row 3, which .* no later row says that they were removed/);
+    }
+    const partly = all.toSpliced(4, 1);
+    assert.throws(() => verify(partly), /row 3.*issuance 1 is missing/);
+    assert.throws(() => verify(example('x509').toSpliced(4, 2)), /row 3.*issuance 1 is missing/);
   });
 
   const tampered: Readonly<Record<string, [(lines: string[]) => void, RegExp]>> = {

@@ -149,3 +149,61 @@ test('states of an earlier version, or an older copy of them, are taken over', a
   await ca.rotate('intermediate', BY);
   assert.equal(audit.revision, 10, 'a revision never repeats');
 });
+
+const JWT = { keyType: 'ec-p256', keyTtl: 86_400, publishBefore: 900 } as const;
+const jwtRows = (rows: readonly string[]) => rows.filter((row) => row.includes(' jwt')).toSorted();
+
+test('the states of JWT keys are recorded too, in the same file, and who asked', async (t) => {
+  const { ca, clock, rows, events, audit } = await open(t, { jwt: JWT });
+  assert.deepEqual(jwtRows(rows()), [
+    'server activated jwt active',
+    'server created jwt prepared',
+    'server created jwt prepared',
+    'server published jwt published',
+  ]);
+  await ca.rotate('jwt', BY);
+  clock.advance(HOUR);
+  await until(() => events.some(({ action }) => action === 'authority.retired'));
+  assert.deepEqual(jwtRows(rows()), [
+    'server activated jwt active',
+    'server created jwt prepared',
+    'server published jwt published',
+    'server retired jwt retired',
+    'unix rotate_asked jwt',
+  ]);
+  const { id } = activeOf(ca, 'jwt');
+  await ca.taint(id, BY);
+  const tainted = events.filter(({ target }) => target === id);
+  assert.deepEqual(
+    tainted.map(({ action, by }) => [action, by.kind]),
+    [
+      ['authority.tainted', 'unix'],
+      ['authority.removed', 'server'],
+    ],
+  );
+  rows();
+  audit.fails = true;
+  await assert.rejects(ca.rotate('jwt', BY), /the disk is full/);
+});
+
+test('moves of a JWT key and of an intermediate that could not be recorded are recorded once, in order', async (t) => {
+  const { ca, audit, events, rows, restart } = await open(t, { jwt: JWT });
+  rows();
+  const key = activeOf(ca, 'jwt').id;
+  audit.fails = true;
+  // It takes effect nevertheless.
+  await assert.rejects(ca.taint(key, BY), /the disk is full/);
+  assert.ok(!ca.authorities().some(({ id }) => id === key));
+  assert.ok(!ca.bundle().jwtAuthorities.some(({ keyId }) => keyId === key));
+  assert.equal(events.length, 0);
+  audit.fails = false;
+  await ca.rotate('intermediate', BY);
+  const seen = events.splice(0).map(({ action, by, target }) => [action, by.kind, target]);
+  const ofKey = seen.filter(([, , target]) => target === key);
+  assert.deepEqual(ofKey, [
+    ['authority.tainted', 'unix', key],
+    ['authority.removed', 'server', key],
+  ]);
+  await restart();
+  assert.equal(events.length, 0);
+});

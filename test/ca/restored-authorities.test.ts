@@ -6,6 +6,7 @@ import path from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { lastAuthorities, type RestoreTerms, restoreAuthorities } from '../../src/ca/restored-authorities.ts';
 import { parseTrustDomain } from '../../src/spiffe/id.ts';
+import { JWT } from '../jwt/support.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { assertIssues, HOUR, openTestAuthority, type TestAuthority, TRUST_DOMAIN } from './support.ts';
 
@@ -76,6 +77,42 @@ describe('restored authorities', () => {
     assert.ok(ca.snapshot().has(`tainted-${signer!.id}`));
     const last = await lastAuthorities(dir, TRUST_DOMAIN);
     assert.ok(last!.tainted.has(signer!.id));
+  });
+
+  it('include the JWT keys, without those that were tainted meanwhile, or that the restore taints', async (t) => {
+    const first = await openTestAuthority(t, { jwt: JWT });
+    const jwtOf = ({ ca }: Pick<TestAuthority, 'ca'>) => ca.authorities().filter(({ role }) => role === 'jwt');
+    const [active, next] = jwtOf(first);
+    const files = first.ca.snapshot();
+    const now = first.clock.now();
+    const { sequenceNumber } = first.ca.bundle();
+    const cases: readonly (readonly [changes: Partial<RestoreTerms>, left: readonly string[]])[] = [
+      [{}, [active!.id, next!.id]],
+      [{ taint: [active!.id.slice(0, 12)] }, [next!.id]],
+      [{ last: { sequenceNumber: 1, tainted: new Set([next!.id]) } }, [active!.id]],
+    ];
+    for (const [changes, left] of cases) {
+      const dir = unpacked(t, files);
+      const report = await restored(dir, { now, ...changes });
+      const states = new Map(report.authorities.map(({ id, role, state }) => [id, `${role} ${state}`]));
+      assert.equal(states.get(active!.id), left.includes(active!.id) ? 'jwt active' : 'jwt tainted');
+      assert.equal(report.sequenceNumber.before, sequenceNumber);
+      const second = await openTestAuthority(t, { dir, jwt: JWT }, first.clock);
+      const ids = second.ca.bundle().jwtAuthorities.map(({ keyId }) => keyId);
+      assert.ok(left.every((id) => ids.includes(id)));
+      assert.equal(ids.filter((id) => id === active!.id || id === next!.id).length, left.length);
+      assert.ok(second.ca.bundle().sequenceNumber > sequenceNumber);
+    }
+    const tainting = first.ca.taint(active!.id);
+    const without = first.ca.snapshot();
+    assert.ok(!without.has(`jwt-${active!.id}.json`) && without.has(`jwt-${next!.id}.json`));
+    await tainting;
+    assert.deepEqual((await lastAuthorities(first.dir, TRUST_DOMAIN))!.tainted, new Set([active!.id]));
+    // As a kill between the deletion of the key's file and the write of the states would leave it.
+    const dir = unpacked(t, without);
+    await restored(dir, { now });
+    const last = await openTestAuthority(t, { dir, jwt: JWT }, first.clock);
+    assert.equal((await last.ca.jwtSigner()).keyId, next!.id);
   });
 
   it('are tainted with the root of a tainted intermediate, and with all under a tainted root', async (t) => {

@@ -40,6 +40,7 @@ export interface TestAuthority {
   readonly dir: string;
   readonly clock: TestClock;
   readonly records: IssuanceRecord[][];
+  readonly log: Log;
   readonly lines: ReturnType<typeof listeningLog>['lines'];
   /** Closes the authority and opens it again with the same directory and clock. */
   restart(options?: Partial<CertificateAuthorityOptions>): Promise<CertificateAuthority>;
@@ -91,6 +92,7 @@ export async function openTestAuthority(
     dir: options.dir,
     clock,
     records,
+    log,
     lines,
     async restart(changes = {}) {
       await ca.close();

@@ -34,6 +34,29 @@ function file(t: TestContext, content: string): string {
 const CREATE = ['entry', 'create', '--spiffe-id', 'spiffe://ilinux.io/web', '--selector', 'unix:uid:1000'];
 
 describe('sidekey entry', () => {
+  test('takes and shows templates and negative selectors', async (t) => {
+    const { run, json } = await start(t);
+    const template = 'spiffe://ilinux.io/users/{unix.user}';
+    const selectors = ['--selector', 'unix:group:dev', '--selector', '!unix:user:root'];
+    const made = await json(['entry', 'create', '--spiffe-id', template, ...selectors]);
+    assert.equal(made.spiffe_id, template);
+    assert.deepEqual(made.selectors, [
+      { type: 'unix', value: 'group:dev' },
+      { type: 'unix', value: 'user:root', negated: true },
+    ]);
+    for (const command of [['list'], ['list', '--selector', '!unix:user:root'], ['show', template]]) {
+      const { stdout } = await run(['entry', ...command]);
+      assert.match(stdout, /spiffe:\/\/ilinux\.io\/users\/\{unix\.user\}/);
+      assert.match(stdout, /!unix:user:root/);
+    }
+    assert.deepEqual((await json(['entry', 'list', '--selector', 'unix:user:root'])).entries, []);
+    const changed = await json(['entry', 'update', template, '--selector', 'unix:group:dev', '--hint', 'user']);
+    assert.deepEqual(changed.selectors, [{ type: 'unix', value: 'group:dev' }]);
+    const { status, stderr } = await run(['entry', 'create', '--spiffe-id', template, '--selector', '!unix:uid:0']);
+    assert.equal(status, 1);
+    assert.match(stderr, /--selector.*it has only negative selectors/s);
+  });
+
   test('create makes an entry of its flags and shows it', async (t) => {
     const { json, registry } = await start(t);
     const made = await json([

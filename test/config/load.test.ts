@@ -43,6 +43,8 @@ test('root needs a trust domain only', async () => {
     adminTokenFile: undefined,
     adminHost: [],
     adminInsecureListen: false,
+    adminTlsCert: undefined,
+    adminTlsKey: undefined,
     entries: undefined,
     dockerSocket: undefined,
     allowContained: false,
@@ -64,6 +66,17 @@ test('root needs a trust domain only', async () => {
     sdsBundleName: 'ROOTCA',
     sdsAllBundlesName: 'ALL',
     caKeyType: 'ec-p256',
+    jwtSvidTtl: 300,
+    jwtKeyType: 'ec-p256',
+    jwtKeyTtl: 86_400,
+    jwtPublishBefore: 900,
+    jwtIssuer: undefined,
+    oidcListen: undefined,
+    oidcCertFile: undefined,
+    oidcKeyFile: undefined,
+    maxJwtAudiences: 32,
+    maxJwtSvidsPerSecondPerId: 50,
+    maxCachedJwtSvidsPerId: 1_000,
     keyPassphraseFile: undefined,
     oldKeyPassphraseFile: undefined,
     caSubject: 'O=SPIFFE',
@@ -139,6 +152,8 @@ adminListen: "[::1]:8443"
 adminTokenFile: token
 adminHost: [sidekey.test, "[::2]"]
 adminInsecureListen: True
+adminTlsCert: cert.pem
+adminTlsKey: key.pem
 entries: entries.json
 dockerSocket: unix:///run/podman/podman.sock
 allowContained: true
@@ -156,6 +171,17 @@ rootPublishTime: 0s
 rootAckTimeout: 2h
 rootAckPolicy: continue
 caKeyType: rsa-3072
+jwtSvidTtl: 1m
+jwtKeyType: ec-p384
+jwtKeyTtl: 12h
+jwtPublishBefore: 1h
+jwtIssuer: https://issuer.test/a
+oidcListen: 0.0.0.0:8443
+oidcCertFile: oidc.crt
+oidcKeyFile: oidc.key
+maxJwtAudiences: 4
+maxJwtSvidsPerSecondPerId: 9
+maxCachedJwtSvidsPerId: 0
 keyPassphraseFile: passphrase
 oldKeyPassphraseFile: old-passphrase
 caSubject: O=Acme\\, Inc.,CN=Sidekey
@@ -183,7 +209,16 @@ sdsAllBundlesName: roots
 `,
   );
   const folder = path.dirname(file);
-  for (const name of ['token', 'entries.json', 'passphrase', 'old-passphrase'])
+  for (const name of [
+    'token',
+    'cert.pem',
+    'key.pem',
+    'entries.json',
+    'passphrase',
+    'old-passphrase',
+    'oidc.crt',
+    'oidc.key',
+  ])
     writeFileSync(path.join(folder, name), '');
   assert.deepEqual(
     await loadServeConfig({ flags: {}, env: { SIDEKEY_CONFIG: file }, uid: 0, folder: '/etc/sidekey' }),
@@ -199,6 +234,8 @@ sdsAllBundlesName: roots
       adminTokenFile: path.join(folder, 'token'),
       adminHost: ['sidekey.test', '[::2]'],
       adminInsecureListen: true,
+      adminTlsCert: path.join(folder, 'cert.pem'),
+      adminTlsKey: path.join(folder, 'key.pem'),
       entries: path.join(folder, 'entries.json'),
       dockerSocket: '/run/podman/podman.sock',
       allowContained: true,
@@ -217,6 +254,17 @@ sdsAllBundlesName: roots
       rootAckTimeout: 7_200,
       rootAckPolicy: 'continue',
       caKeyType: 'rsa-3072',
+      jwtSvidTtl: 60,
+      jwtKeyType: 'ec-p384',
+      jwtKeyTtl: 43_200,
+      jwtPublishBefore: 3_600,
+      jwtIssuer: 'https://issuer.test/a',
+      oidcListen: { host: '0.0.0.0', port: 8443 },
+      oidcCertFile: path.join(folder, 'oidc.crt'),
+      oidcKeyFile: path.join(folder, 'oidc.key'),
+      maxJwtAudiences: 4,
+      maxJwtSvidsPerSecondPerId: 9,
+      maxCachedJwtSvidsPerId: 0,
       keyPassphraseFile: path.join(folder, 'passphrase'),
       oldKeyPassphraseFile: path.join(folder, 'old-passphrase'),
       caSubject: 'O=Acme\\, Inc.,CN=Sidekey',
@@ -403,6 +451,19 @@ describe('nothing but the pipe is in the directory of the pipe, which containers
     writeFileSync(at('run/token'), 'sixteen-letters!');
     const flags = { dataDir: at('data'), socket: at('run/agent.sock'), adminTokenFile: at('run/token') };
     assert.match((await faults({ flags })).join(), /^--admin-token-file: the token of the admin API, .* is in the /);
+  });
+
+  test('so is the TLS key of the admin API', async (t) => {
+    const at = place(t);
+    for (const name of ['cert', 'run/key']) writeFileSync(at(name), '');
+    const paths = {
+      dataDir: at('data'),
+      socket: at('run/agent.sock'),
+      adminTlsCert: at('cert'),
+      adminTlsKey: at('run/key'),
+    };
+    const flags = { ...paths, adminListen: '127.0.0.1:0' };
+    assert.match((await faults({ flags })).join(), /^--admin-tls-key: the TLS key of the admin API, .* is in the /);
   });
 
   test('so are the passphrases of the keys', async (t) => {

@@ -43,7 +43,7 @@ test('many NACKs of one proxy within the interval cause two reports of its entri
     (_, i): LedgerStream => ({
       ...{ peer, selectors: [], node: undefined, unknownNames: 0 },
       report: () => assert.fail('nobody reads a report'),
-      sentEntries: () => {
+      sentGrants: () => {
         looks += 1;
         return [`entry-${i}`];
       },

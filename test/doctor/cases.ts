@@ -217,6 +217,32 @@ const EXPLAINED: readonly Omit<ExplainCase, 'by'>[] = [
     note: LOOK_FIRST,
   },
   {
+    symptom: 'A container gets no certificate by a template: its label is that of its image',
+    words: HELD,
+    cause: 'the image has the label that the template names, and any image could have it',
+    name: 'templated/web-1',
+    says: /not rendered: \{docker\.label\.app\} has no value: the image itself has the label app with this value/,
+    own: withEngine,
+    break: async (stage, _spiffeId, t) => {
+      await entry(stage, 'spiffe://ilinux.io/templated/{docker.label.app}', ['docker:label:app:web-1']);
+      // The engine says the same of the image.
+      return startContained(stage, t, { app: 'web-1' });
+    },
+    byHand: (stage) =>
+      change(stage, 'templated/{docker.label.app}', { spiffe_id: 'spiffe://ilinux.io/templated/{docker.name}' }),
+    fix: 'start the container with a label that its image does not have, or use another placeholder in the template: [templates.md](templates.md)',
+  },
+  {
+    symptom: 'An Envoy gets no certificate: the entry leaves it out',
+    words: HELD,
+    cause: 'the entry has a negative selector for a fact that the process has',
+    name: 'left-out',
+    says: new RegExp(`has the excluded unix:gid:${process.getgid!()}`),
+    break: (stage, spiffeId) => entry(stage, spiffeId, [MINE, `!unix:gid:${process.getgid!()}`]),
+    fix: CREATE,
+    note: LEFT,
+  },
+  {
     symptom: 'A container asks for the identity of a user of the host',
     words: HELD,
     cause: 'the entry is for a uid, and root in any container can take on every uid',
@@ -325,6 +351,22 @@ async function waitFor(stage: Stage, spiffeId: string, t: TestContext, node = 'n
 const chmod = (file: (stage: Stage) => string, mode: number) => (stage: Stage) => chmodSync(file(stage), mode);
 
 const FOUND: readonly Omit<DoctorCase, 'by'>[] = [
+  {
+    symptom: 'Workloads that an entry matches get no certificate, because its template is not rendered',
+    words: HELD,
+    cause: 'the template has a placeholder that has no value for them',
+    own: () => ({}),
+    rule: 'entry-unrendered',
+    break: async (stage, t) => {
+      await entry(stage, 'spiffe://ilinux.io/unrendered/{docker.name}', [MINE]);
+      const client = new SdsClient(stage.socket);
+      t.after(() => client.close());
+      await client.fetch({ resourceNames: ['default'] }).catch(() => undefined);
+    },
+    byHand: (stage) =>
+      change(stage, 'unrendered/{docker.name}', { spiffe_id: 'spiffe://ilinux.io/unrendered/{unix.uid}' }),
+    fix: 'use a placeholder that has a value for them: [templates.md](templates.md)',
+  },
   {
     symptom: 'Envoys of other users can not connect to the pipe',
     words: pipeError('Permission_denied'),

@@ -160,7 +160,8 @@ describe('an Envoy that runs', { skip: found.skip, timeout: 60_000 }, () => {
 
     await server.server.close();
     const gone = {
-      json: async () => ({ proxies: [], next_cursor: '', trust_domain: 'ilinux.io', authorities: [] }),
+      listProxies: async () => ({ proxies: [], next_cursor: '' }),
+      getDoctorReport: async () => ({ trust_domain: 'ilinux.io', authorities: [] }),
     } as unknown as AdminClient;
     const lost = await until(
       () => look(envoy.adminUrl, gone),

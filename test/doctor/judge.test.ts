@@ -4,8 +4,9 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { DoctorJson } from '../../src/admin/doctor-schema.ts';
 import type { Finding } from '../../src/base/finding.ts';
+import { judgeAdminTls } from '../../src/doctor/admin-tls.ts';
 import { judgeAuthority } from '../../src/doctor/authority.ts';
-import { judgeEntries, judgeRequirements, judgeWithheld } from '../../src/doctor/entries.ts';
+import { judgeEntries, judgeRequirements, judgeUnrendered, judgeWithheld } from '../../src/doctor/entries.ts';
 import { judgeHost } from '../../src/doctor/host.ts';
 
 const NOW = Date.UTC(2026, 5, 1);
@@ -56,6 +57,7 @@ const WELL: DoctorJson = {
   started: { directory: '/', settings_in_environment: false },
   inputs: [],
   passphrase_files: [],
+  admin_tls: null,
   attestors: [{ name: 'unix', error: null }],
   proc: { others_executables: true, hidepid: null },
   disk: { free_bytes: 2 ** 40, free_inodes: 1e6 },
@@ -71,6 +73,7 @@ const WELL: DoctorJson = {
   usage: [{ setting: '--max-streams-per-uid', owner: 'uid 0', used: 3, limit: 20_000 }],
   unseen_callers: { count: 0, uid: null, last_at: null },
   withheld: { count: 0, sample: [] },
+  unrendered: { count: 0, sample: [] },
   unreachable_users: [],
   unset_bundles: [],
   entries: { total: 1, expired: NONE, unproducible: NONE, shadowed: NONE, 'never-issued': NONE },
@@ -79,15 +82,34 @@ const WELL: DoctorJson = {
 const judge = (change: Partial<DoctorJson>, now = NOW): Finding[] => {
   const known = { ...WELL, ...change };
   return [
+    ...judgeAdminTls(known),
     ...judgeAuthority(known, now),
     ...judgeHost(known, () => undefined),
     ...judgeRequirements(known),
     ...judgeWithheld(known),
+    ...judgeUnrendered(known),
     ...judgeEntries(known),
   ];
 };
 
+const TLS = { cert_file: '/tls/cert.pem', key_file: '/tls/key.pem', not_after: day(90), problem: null };
+
 const cases: readonly [string, Partial<DoctorJson>, string, Finding['severity'], RegExp][] = [
+  [
+    'TLS files that are no pair',
+    { admin_tls: { ...TLS, problem: 'it is not the key of the certificate' } },
+    'admin-tls-files',
+    'error',
+    /not the key.*/,
+  ],
+  ['a TLS certificate that ends', { admin_tls: { ...TLS, not_after: day(3) } }, 'admin-tls-expiry', 'warning', /in 3d/],
+  [
+    'a TLS certificate that ended',
+    { admin_tls: { ...TLS, not_after: day(-1) } },
+    'admin-tls-expiry',
+    'error',
+    /1d ago/,
+  ],
   [
     'a root that ends in six days',
     { authorities: [authority('root', -30, 6.5), authority('intermediate', -1, 1)] },
@@ -166,6 +188,20 @@ const cases: readonly [string, Partial<DoctorJson>, string, Finding['severity'],
     'no-authority',
     'error',
     /not valid yet/,
+  ],
+  [
+    'a JWT key that was not replaced in time',
+    { authorities: [...WELL.authorities, authority('jwt', -9, 1)] },
+    'jwt-key-ends',
+    'error',
+    /should have been replaced when a third of its life was left/,
+  ],
+  [
+    'no JWT key that signs',
+    { authorities: [...WELL.authorities, authority('jwt', -1, 1, { state: 'published' })] },
+    'jwt-key-ends',
+    'error',
+    /^no JWT key can sign$/,
   ],
   ['an issuance in the future', { last_issued_at: day(1) }, 'clock-set-back', 'error', /it issued a certificate at/],
   [

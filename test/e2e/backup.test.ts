@@ -125,7 +125,15 @@ async function makeLarge(place: Place, rows: number): Promise<void> {
   mkdirSync(place.dataDir, { mode: 0o700 });
   const trustDomain = parseTrustDomain(TRUST_DOMAIN);
   const store = openSqliteStore({ path: path.join(place.dataDir, 'sidekey.db'), trustDomain });
-  const base = { spiffeId: WEB, entryId: 'e'.repeat(300), authorityId: 'a', notBefore: 0, notAfter: 1, issuedAt: 1 };
+  const base = {
+    kind: 'x509' as const,
+    spiffeId: WEB,
+    entryId: 'e'.repeat(300),
+    authorityId: 'a',
+    notBefore: 0,
+    notAfter: 1,
+    issuedAt: 1,
+  };
   await store.issuances.recordIssuances(Array.from({ length: rows }, (_, i) => ({ serial: String(i), ...base })));
   await store.close();
 }

@@ -223,6 +223,11 @@ test('two entries that are the same are told with both lines', async (t) => {
 test('a file that is no YAML, or says a thing twice, is refused at the line', async (t) => {
   const rows: readonly (readonly [content: string, line: number, says: RegExp])[] = [
     ['entries:\n  - spiffe_id: a\n    spiffe_id: b\n', 3, /the key "spiffe_id" occurs twice/],
+    [
+      'entries:\n  - spiffe_id: spiffe://ilinux.io/a\n    selectors: [unix:uid:1, !docker:label:tier:canary]\n',
+      3,
+      /tag.*; a text that begins with ! needs quotes: "!docker:label:tier:canary"/is,
+    ],
     ['{"entries": [],\n"entries": []}', 2, /the key "entries" occurs twice/],
     ['entries: []\n---\nentries: 5\n', 3, /not a list/],
     ['entries: []\n---\nentires: []\n', 3, /did you mean entries/],

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { SidekeyError } from '../../src/base/errors.ts';
+import type { Grant } from '../../src/identity/grant.ts';
 import { parseSpiffeId } from '../../src/spiffe/id.ts';
 import { makeJoin, ScriptedPeer, until } from './support.ts';
 
@@ -108,7 +109,7 @@ describe('the live join', () => {
     const caller = identities.caller(new ScriptedPeer('unix:uid:1'));
     await caller.attestAfter(0);
     const before = identities.svid(caller, web);
-    const named = await registry.update(web.id, { dnsNames: ['new.ilinux.io'] });
+    const named = (await registry.update(web.id, { dnsNames: ['new.ilinux.io'] })) as Grant;
     assert.equal(await before, undefined);
     const svid = await identities.svid(caller, named);
     assert.match(new X509Certificate(svid!.certificateChain).subjectAltName!, /new\.ilinux\.io/);
@@ -172,12 +173,13 @@ describe('the live join', () => {
     const web = await create('/web', ['unix:uid:1']);
     const caller = identities.caller(new ScriptedPeer('unix:uid:1'));
     const first = await identities.svid(caller, web);
-    const hinted = await registry.update(web.id, { hint: 'x' });
+    const hinted = (await registry.update(web.id, { hint: 'x' })) as Grant;
     assert.equal((await identities.svid(caller, hinted))!.serial, first!.serial);
-    const named = await registry.update(web.id, { dnsNames: ['web.ilinux.io'] });
+    const named = (await registry.update(web.id, { dnsNames: ['web.ilinux.io'] })) as Grant;
     const second = await identities.svid(caller, named);
     assert.notEqual(second!.serial, first!.serial);
-    const rsa = await identities.svid(caller, await registry.update(web.id, { x509SvidKeyType: 'rsa-2048' }));
+    const withRsa = (await registry.update(web.id, { x509SvidKeyType: 'rsa-2048' })) as Grant;
+    const rsa = await identities.svid(caller, withRsa);
     assert.notEqual(rsa!.serial, second!.serial);
     assert.equal(new X509Certificate(rsa!.certificateChain).publicKey.asymmetricKeyType, 'rsa');
   });

@@ -1,20 +1,20 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import type { Grant } from '../../src/identity/grant.ts';
 import { describeLapse, Lapses } from '../../src/identity/lapses.ts';
-import type { Entry } from '../../src/registry/types.ts';
 import { parseSpiffeId } from '../../src/spiffe/id.ts';
 
 const NAMES = ['a', 'b', 'c', 'd'] as const;
 
-function entryOf(name: string, selectors: readonly string[] = [`user:${name}`]): Entry {
+function entryOf(name: string, selectors: readonly string[] = [`user:${name}`]): Grant {
   return {
     id: name,
     spiffeId: parseSpiffeId(`spiffe://ilinux.io/${name}`),
     selectors: selectors.map((value) => ({ type: 'unix', value })),
     createdAt: 0,
     expiresAt: 0,
-  } as unknown as Entry;
+  } as unknown as Grant;
 }
 
 const ENTRIES = new Map(NAMES.map((name) => [name as string, entryOf(name)]));
@@ -79,7 +79,7 @@ test('an entry lapses from when it is not matched any more until the end of its 
 });
 
 test('a change of the entry that leaves alone who gets which identity goes on with the lapse; any other ends it', () => {
-  const changes: (readonly [Entry, boolean])[] = [
+  const changes: (readonly [Grant, boolean])[] = [
     [{ ...entryOf('a'), hint: 'other' }, true],
     [entryOf('a', ['user:a', 'uid:1']), false],
     [{ ...entryOf('a'), spiffeId: parseSpiffeId('spiffe://ilinux.io/other') }, false],
@@ -94,7 +94,7 @@ test('a change of the entry that leaves alone who gets which identity goes on wi
       () => 10,
       0,
     );
-    assert.equal(lapses.entryChanged('a', after), former);
+    assert.deepEqual(lapses.entryChanged('a', after), [former]);
     assert.equal(lapses.of(after) !== undefined, goesOn);
     assert.equal(lapses.of(former), undefined);
   }

@@ -7,9 +7,11 @@ import { TRUST_DOMAIN } from './support.ts';
 const NOW = Date.UTC(2030, 0, 1);
 
 const warningsOf = createWarningsOf({
+  whyNoPlaceholder: () => undefined,
   whyNever: ({ type, value }) =>
     type === 'docker' ? 'no docker attestor runs here' : value === 'uid:666' ? 'why' : undefined,
   longestSvidTtl: 43_200,
+  longestJwtTtl: 28_800,
   federatedBundles: { get: (domain) => (domain === 'known.example' ? ({} as never) : undefined) },
   now: () => NOW,
 });
@@ -39,7 +41,11 @@ test('an entry that nobody can have, or whose terms cannot be kept, has a warnin
     [{ selectors: ['unix:uid:666', 'unix:gid:1'] }, /^\/selectors: no caller has unix:uid:666: why; /],
     [{ x509_svid_ttl: '48h' }, /^\/x509_svid_ttl: 2d is more than can always be honoured; .*up to 12h/],
     [{ x509_svid_ttl: 3 }, /^\/x509_svid_ttl: 3s is very short; /],
-    [{ jwt_svid_ttl: 60 }, /^\/jwt_svid_ttl: it has no effect yet; /],
+    [
+      { jwt_svid_ttl: 28_801 },
+      /^\/jwt_svid_ttl: 8h1s is more than can always be honoured; JWT-SVIDs end with the key .* up to 8h, a third of --jwt-key-ttl/,
+    ],
+    [{ jwt_svid_ttl: 5 }, /^\/jwt_svid_ttl: 5s is very short; /],
     [
       { federates_with: ['other.example'] },
       /^\/federates_with: no bundle of other\.example is set; .*bundle set other\.example/,

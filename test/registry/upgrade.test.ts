@@ -27,7 +27,7 @@ async function database(t: TestContext, issuances = 0, dir = tempDir(t)): Promis
 }
 
 function issuance(i: number) {
-  const base = { entryId: 'e', authorityId: 'a', notBefore: 0, notAfter: 1, issuedAt: i };
+  const base = { kind: 'x509' as const, entryId: 'e', authorityId: 'a', notBefore: 0, notAfter: 1, issuedAt: i };
   return { serial: String(i), spiffeId: 'spiffe://ilinux.io/web', ...base };
 }
 
@@ -98,10 +98,7 @@ describe('a migration that fails', () => {
     const file = await database(t, 5_000, disk.directory);
     const before = contentsOf(file);
     disk.fill(128 * 1024);
-    const migrations = [
-      ...MIGRATIONS,
-      "ALTER TABLE issuances ADD COLUMN more TEXT NOT NULL DEFAULT ''; UPDATE issuances SET more = serial || spiffe_id;",
-    ];
+    const migrations = [...MIGRATIONS, 'CREATE TABLE more AS SELECT serial || spiffe_id AS text FROM issuances;'];
     assert.throws(() => openSqliteStore({ path: file, trustDomain, migrations }), /nothing in it was changed: .*full/);
     disk.free();
     assert.deepEqual(contentsOf(file), before);

@@ -3,6 +3,7 @@ import { existsSync, globSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, it } from 'node:test';
 import { ATTESTORS } from '../../src/attest/catalog.ts';
+import { PLACEHOLDER_FORMS } from '../../src/attest/placeholders.ts';
 import { ROOT } from '../support/serve.ts';
 
 const documents = [
@@ -45,6 +46,16 @@ describe('the documents', () => {
     const named = rows.flatMap((row) => [...row.split(' | ')[0]!.matchAll(/`(\w+:\w+):/g)].map(([, kind]) => kind!));
     const kinds = ATTESTORS.flatMap(({ type, kinds }) => Object.keys(kinds).map((kind) => `${type}:${kind}`));
     assert.deepEqual(named.toSorted(), kinds.toSorted());
+  });
+
+  it('have every placeholder of templates, with who chooses its value, and no other', () => {
+    const text = readFileSync(path.join(ROOT, 'docs/templates.md'), 'utf8');
+    const section = text.slice(text.indexOf('\n## Placeholders\n'), text.indexOf('\n## Rules\n'));
+    const rows = section.split('\n').filter((line) => line.startsWith('| `'));
+    assert.deepEqual(
+      rows,
+      PLACEHOLDER_FORMS.map(({ form, chosenBy }) => `| \`{${form}}\` | ${chosenBy} |`),
+    );
   });
 
   it('name a test for each MUST of the standard of SVIDs', () => {

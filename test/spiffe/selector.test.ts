@@ -11,20 +11,25 @@ test('a selector is split at its first colon', () => {
 });
 
 test('without a colon, or with nothing on one side of it, it is no selector', () => {
-  for (const text of ['', 'unix', ':', 'unix:', ':uid:1000']) assert.equal(splitSelector(text), undefined, text);
+  for (const text of ['', 'unix', ':', 'unix:', ':uid:1000', '!', '!:', '!unix', '!unix:', '!:uid:1000'])
+    assert.equal(splitSelector(text), undefined, text);
 });
 
 test('what is split and put together again is the same', () => {
-  const type = fc.string({ minLength: 1 }).filter((text) => !text.includes(':'));
+  const type = fc.string({ minLength: 1 }).filter((text) => !text.includes(':') && !text.startsWith('!'));
+  const negated = fc.constantFrom({}, { negated: true as const });
   fc.assert(
-    fc.property(type, fc.string({ minLength: 1 }), (type, value) => {
-      assert.deepEqual(splitSelector(formatSelector({ type, value })), { type, value });
+    fc.property(type, fc.string({ minLength: 1 }), negated, (type, value, negated) => {
+      const selector = { type, value, ...negated };
+      assert.deepEqual(splitSelector(formatSelector(selector)), selector);
     }),
   );
 });
 
 test('the value of an environment variable is not shown, all else is', () => {
   assert.equal(redactSelector({ type: 'docker', value: 'env:PASSWORD=a=b' }), 'docker:env:PASSWORD=[redacted]');
+  const excluded = { type: 'docker', value: 'env:PASSWORD=a=b', negated: true } as const;
+  assert.equal(redactSelector(excluded), '!docker:env:PASSWORD=[redacted]');
   assert.equal(redactSelector({ type: 'docker', value: 'env:HOME' }), 'docker:env:HOME');
   assert.equal(redactSelector({ type: 'docker', value: 'label:a=b' }), 'docker:label:a=b');
   assert.equal(redactSelector({ type: 'unix', value: 'path:/env:A=b' }), 'unix:path:/env:A=b');

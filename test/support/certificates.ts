@@ -1,6 +1,7 @@
 /** Certificates as other authorities make them, good and bad. */
 
 import { webcrypto, X509Certificate } from 'node:crypto';
+import { isIP } from 'node:net';
 import { x509 } from './peculiar.ts';
 
 const DAY = 86_400_000;
@@ -17,6 +18,8 @@ export interface CertificateOptions {
   /** Undefined: no such extension. */
   readonly keyUsage?: number | undefined;
   readonly uris?: readonly string[];
+  /** Host names and addresses of a TLS server. */
+  readonly hosts?: readonly string[];
   /** Milliseconds since the epoch; by default from the beginning of 2026 to the end of 2035. */
   readonly notBefore?: number;
   readonly notAfter?: number;
@@ -35,7 +38,11 @@ export const SIGNS = x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign
 
 /** A self-signed certificate; a root that may sign, unless told otherwise. */
 export async function makeCertificate(options: CertificateOptions = {}): Promise<Made> {
-  const { type = 'EC', name = 'root', isCa = true, uris = [] } = options;
+  const { type = 'EC', name = 'root', isCa = true, uris = [], hosts = [] } = options;
+  const names = [
+    ...uris.map((value) => ({ type: 'url' as const, value })),
+    ...hosts.map((value) => ({ type: isIP(value) === 0 ? ('dns' as const) : ('ip' as const), value })),
+  ];
   const keyUsage = 'keyUsage' in options ? options.keyUsage : SIGNS;
   const algorithm = ALGORITHMS[type];
   const keys = (await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])) as webcrypto.CryptoKeyPair;
@@ -48,9 +55,7 @@ export async function makeCertificate(options: CertificateOptions = {}): Promise
     extensions: [
       new x509.BasicConstraintsExtension(isCa, undefined, true),
       ...(keyUsage === undefined ? [] : [new x509.KeyUsagesExtension(keyUsage, true)]),
-      ...(uris.length === 0
-        ? []
-        : [new x509.SubjectAlternativeNameExtension(uris.map((value) => ({ type: 'url', value })))]),
+      ...(names.length === 0 ? [] : [new x509.SubjectAlternativeNameExtension(names)]),
     ],
   });
   const der = Buffer.from(made.rawData);

@@ -9,7 +9,7 @@ import { nobodyContained, type WhyContained } from '../../src/attest/contained.t
 import { createExitWatcher } from '../../src/attest/exit-watcher.ts';
 import { probeKernel } from '../../src/attest/kernel.ts';
 import { createPipe, type Pipe } from '../../src/attest/pipe.ts';
-import type { Attestor, Peer } from '../../src/attest/types.ts';
+import type { AskedSelectors, Attestor, Peer } from '../../src/attest/types.ts';
 import { type Clock, SystemClock } from '../../src/base/clock.ts';
 import { Quota, type QuotaLimits } from '../../src/limits/quota.ts';
 import type { Reader } from '../../src/limits/readers.ts';
@@ -32,6 +32,7 @@ export interface TestPipe {
 
 export interface TestPipeOptions {
   readonly attestors?: readonly Attestor[];
+  readonly asked?: AskedSelectors;
   readonly limits?: Partial<QuotaLimits>;
   readonly attestTimeoutMs?: number;
   readonly whyContained?: WhyContained;
@@ -65,6 +66,7 @@ export async function startPipe(t: TestContext, options: TestPipeOptions = {}): 
 
   const pipe = createPipe({
     attestors: options.attestors ?? [credentialsAttestor],
+    ...(options.asked === undefined ? {} : { asked: options.asked }),
     whyContained: options.whyContained ?? nobodyContained,
     exitWatcher,
     clock: options.clock ?? new SystemClock(),

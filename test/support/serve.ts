@@ -10,6 +10,7 @@ import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { launcherWith } from '../../scripts/launcher-with.ts';
 import { probeKernel } from '../../src/attest/kernel.ts';
+import { assertDocumented } from './documented.ts';
 
 export const ROOT = path.resolve(import.meta.dirname, '../..');
 export const TRUST_DOMAIN = 'ilinux.io';
@@ -166,7 +167,7 @@ function watch(child: ChildProcess, place: Place): Served {
   };
 }
 
-/** One request on an admin socket. */
+/** One request on an admin socket; the answer is one that the OpenAPI document describes. */
 export function requestAdmin(
   socketPath: string,
   method: string,
@@ -184,8 +185,10 @@ export function requestAdmin(
       // The server may end in the middle of an answer.
       res.on('error', reject);
       res.on('end', () => {
-        const isJson = /[/+]json/.test(res.headers['content-type'] ?? '');
-        resolve({ status: res.statusCode!, headers: res.headers, body: isJson ? JSON.parse(text) : text });
+        const { statusCode, headers } = res;
+        const isJson = /[/+]json/.test(headers['content-type'] ?? '');
+        const answer = { status: statusCode!, headers, body: isJson ? JSON.parse(text) : text };
+        assertDocumented({ method, url, text, ...answer }).then(() => resolve(answer), reject);
       });
     });
     req.on('error', reject);

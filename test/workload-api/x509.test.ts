@@ -6,6 +6,7 @@ import { describe, it, type TestContext } from 'node:test';
 import { Status } from '../../src/wire/types.ts';
 import { makeCertificate } from '../support/certificates.ts';
 import { type InnerServer, startInnerServer } from '../support/inner-server.ts';
+import { namesOf, SdsClient } from '../support/sds-client.ts';
 import { certificatesIn, chainIn, type HEADER, WorkloadClient } from '../support/workload-client.ts';
 
 const DOMAIN = 'spiffe://ilinux.io';
@@ -71,6 +72,33 @@ describe('FetchX509SVID', { timeout: 60_000 }, () => {
       const key = createPrivateKey({ key: svid.x509SvidKey, format: 'der', type: 'pkcs8' });
       assert.ok(leaf!.publicKey.equals(createPublicKey(key)));
     }
+  });
+
+  it('has the SPIFFE ID that a template renders, by its own name over SDS too', async (t) => {
+    const server = await start(t);
+    await server.create(`${DOMAIN}/users/{unix.uid}`, { hint: 'user' });
+    const mine = `${DOMAIN}/users/${process.geteuid!()}`;
+    const { svids } = await server.client().x509Svids().next();
+    assert.deepEqual(
+      svids.map(({ spiffeId, hint }) => [spiffeId, hint]),
+      [[mine, 'user']],
+    );
+    const sds = new SdsClient(server.socket);
+    t.after(() => sds.close());
+    const [all, byName] = [sds.stream(), sds.delta()];
+    all.ask();
+    assert.deepEqual(namesOf(await all.next()).sort(), [DOMAIN, mine]);
+    byName.ask(mine);
+    const { resources } = await byName.next();
+    assert.deepEqual(
+      resources.map(({ name }) => name),
+      [mine],
+    );
+    const other = `${DOMAIN}/users/4000000`;
+    const held = sds.stream();
+    held.ask(other);
+    const isHeld = async () => JSON.stringify(await server.proxies()).includes('"not-rendered"');
+    while (!(await isHeld())) await new Promise(setImmediate);
   });
 
   it('gives each hint to one SVID, that of the oldest entry', async (t) => {

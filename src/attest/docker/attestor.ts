@@ -17,6 +17,7 @@ import { isSameContainer, parseCgroup } from './cgroup.ts';
 import { type Container, Containers, unseenMessage } from './containers.ts';
 import { createEngine } from './engine.ts';
 import { whyUntrustedPath } from './engine-trust.ts';
+import { furtherFacts, isOfLabel, OUTSIDE } from './further-facts.ts';
 import { KeptSelectors } from './kept-selectors.ts';
 import { readOwnContainer } from './own-container.ts';
 import { DOCKER_KINDS, IMAGE_DIGEST } from './selectors.ts';
@@ -53,9 +54,9 @@ export interface DockerAttestor extends RunningAttestor {
 export function createDockerAttestor(options: DockerAttestorOptions): DockerAttestor {
   const { socketPath, clock, log, asksFor, asked, onChange = () => undefined } = options;
   const own = readOwnContainer();
-  const wantImageDigests = () => asksFor(IMAGE_DIGEST);
+  const wantImage = () => asksFor(IMAGE_DIGEST) || (asked?.placeholders('docker').some(isOfLabel) ?? false);
   const kept = new KeptSelectors(asksFor, asked);
-  const containers = new Containers({ engine: createEngine(socketPath), clock, log, wantImageDigests, onChange });
+  const containers = new Containers({ engine: createEngine(socketPath), clock, log, wantImage, onChange });
 
   return {
     name: 'docker',
@@ -65,10 +66,16 @@ export function createDockerAttestor(options: DockerAttestorOptions): DockerAtte
     get caching() {
       return containers.caching;
     },
-    async attest({ pid, program, owner }, everything = false, remark = () => undefined) {
+    async attest(
+      { pid, program, owner, contained },
+      everything = false,
+      remark = () => undefined,
+      tell = () => undefined,
+    ) {
       if (!everything && !DOCKER_KINDS.some(asksFor)) return [];
       const found = (container: Container | undefined) => {
         if (program !== undefined) program.container = container?.id ?? null;
+        if (container !== undefined) tell(furtherFacts(container));
         if (container === undefined) return [];
         return everything ? kept.everything(container, remark) : kept.of(container);
       };
@@ -76,7 +83,11 @@ export function createDockerAttestor(options: DockerAttestorOptions): DockerAtte
       const place = parseCgroup(cgroups);
       const inOwn = place.id === undefined && place.inNamespace;
       const id = inOwn ? own : place.id;
-      if (id === undefined) return found(undefined);
+      if (id === undefined) {
+        // A contained caller may be in a container that its cgroup does not show.
+        if (contained === undefined) tell(OUTSIDE);
+        return found(undefined);
+      }
       const cached = containers.cached(id);
       const container = cached ?? (await containers.get(id, { owner, pid }));
       // If the answer was cached, no time has passed.

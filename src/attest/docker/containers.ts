@@ -11,7 +11,7 @@ import { TooLargeError } from './answer.ts';
 import type { Engine } from './engine.ts';
 import { EventStream } from './event-stream.ts';
 import type { Affected } from './events.ts';
-import { type ContainerInspection, readImageDigests, readInspection, readPids } from './inspection.ts';
+import { type ContainerInspection, type ImageInspection, readImage, readInspection, readPids } from './inspection.ts';
 import {
   canBeCached,
   instant,
@@ -25,8 +25,11 @@ import { UnknownIds } from './unknown-ids.ts';
 
 export interface Container extends ContainerInspection {
   readonly main: MainProcess;
-  /** The digests of its image in registries, `sha256:<64 hex>`; undefined if the engine was not asked for them. */
-  readonly imageDigests: readonly string[] | undefined;
+  /**
+   * Its image; undefined if the engine was not asked for it. The image of a running container can be deleted: then why
+   * nothing is known of it.
+   */
+  readonly image: ImageInspection | { readonly why: string } | undefined;
 }
 
 export interface ContainersOptions {
@@ -34,7 +37,7 @@ export interface ContainersOptions {
   readonly clock: Clock;
   readonly log: Log;
   /** Called at each inspection. */
-  readonly wantImageDigests: () => boolean;
+  readonly wantImage: () => boolean;
   /** Called when a container may have changed, after its cached result was dropped. */
   readonly onChange?: () => void;
 }
@@ -248,7 +251,7 @@ export class Containers {
     const age = this.#options.clock.now() - since;
     if (age < 0 || age >= CACHED_MS) return false;
     if (answer instanceof TooLargeError) return true;
-    if (answer.imageDigests === undefined && this.#options.wantImageDigests()) return false;
+    if (answer.image === undefined && this.#options.wantImage()) return false;
     // Check the process itself, because the engine's event may be late and children may outlive the main process.
     return pinned === undefined ? isAlive(answer.main) : !pinned.hasEnded();
   }
@@ -286,11 +289,11 @@ export class Containers {
       const { startTicks, place } = pinned;
       if (place.id !== undefined && place.id !== id) throw failed(unseenMessage(inspection));
       if (!isMainProcess(pinned, Date.parse(inspection.startedAt), instant())) await this.#checkPid(inspection, signal);
-      const imageDigests = await this.#imageDigests(inspection, signal);
+      const image = await this.#image(inspection, signal);
       if (pinned.hasEnded()) throw failed(endedMessage(id));
       // After the time limit no one would close the pinned process.
       signal.throwIfAborted();
-      result = { container: { ...inspection, main: { pid: pinned.pid, startTicks, place }, imageDigests }, pinned };
+      result = { container: { ...inspection, main: { pid: pinned.pid, startTicks, place }, image }, pinned };
       return result;
     } finally {
       if (result === undefined) pinned?.close();
@@ -323,11 +326,10 @@ export class Containers {
     if (!pids.includes(pid)) throw failed(`${problem}, and the engine does not list it in the container: ${remedy}`);
   }
 
-  async #imageDigests({ imageId }: ContainerInspection, signal: AbortSignal): Promise<readonly string[] | undefined> {
-    if (!this.#options.wantImageDigests()) return undefined;
-    const image = await this.#options.engine.get(`/images/${imageId}/json`, signal);
-    // The image of a running container can be deleted; then it has no digests.
-    return image === undefined ? [] : readImageDigests(image);
+  async #image({ imageId }: ContainerInspection, signal: AbortSignal): Promise<Container['image']> {
+    if (!this.#options.wantImage()) return undefined;
+    const answer = await this.#options.engine.get(`/images/${imageId}/json`, signal);
+    return answer === undefined ? { why: 'its image was deleted' } : readImage(answer);
   }
 
   async #inTime<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {

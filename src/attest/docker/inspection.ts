@@ -22,6 +22,8 @@ export interface ContainerInspection {
   readonly env: readonly string[];
   /** The names of its own networks, without those of a container whose network it shares. */
   readonly networks: readonly string[];
+  /** True if these are all networks that its processes use, as far as the engine says. */
+  readonly hasOwnNetworks: boolean;
   /** The pid of its main process, in the engine's pid namespace. */
   readonly pid: number;
   /** The start of its main process according to the engine, in RFC 3339. */
@@ -54,19 +56,36 @@ export function readInspection(answer: unknown, id: string): ContainerInspection
     labels: textMap(config.Labels, 'Config.Labels', whose),
     env: texts(config.Env, 'Config.Env', whose),
     networks: keys(settings.Networks, 'NetworkSettings.Networks', whose),
+    hasOwnNetworks: isOwnNetworkMode(container.HostConfig),
     pid: pid as number,
     startedAt: instantText(state.StartedAt, 'State.StartedAt'),
   };
 }
 
-/** The image's digests in registries, `sha256:<64 hex>`; none if it was never pushed or pulled. */
-export function readImageDigests(answer: unknown): string[] {
-  const names = texts(object(answer, 'the answer').RepoDigests, 'RepoDigests', 'an image');
-  return names.map((name) => {
+export interface ImageInspection {
+  /** Its digests in registries, `sha256:<64 hex>`; none if it was never pushed or pulled. */
+  readonly digests: readonly string[];
+  /** The labels that it was built with; its containers inherit them. */
+  readonly labels: ReadonlyMap<string, string>;
+}
+
+/** Reads the answer about an image. @throws ERR_ATTESTATION_FAILED as {@link readInspection} */
+export function readImage(answer: unknown): ImageInspection {
+  const image = object(answer, 'the answer');
+  const digests = texts(image.RepoDigests, 'RepoDigests', 'an image').map((name) => {
     const digest = /@(sha256:[0-9a-f]{64})$/.exec(name)?.[1];
     if (digest === undefined) throw malformed('RepoDigests');
     return digest;
   });
+  const config = image.Config == null ? {} : object(image.Config, 'Config');
+  return { digests, labels: textMap(config.Labels, 'Config.Labels', 'an image') };
+}
+
+/** False for the network of another container, or of a namespace that is named by its path; and if it is not known. */
+function isOwnNetworkMode(hostConfig: unknown): boolean {
+  if (hostConfig == null) return false;
+  const { NetworkMode: mode } = object(hostConfig, 'HostConfig');
+  return typeof mode === 'string' && mode !== '' && !/^(?:container|ns):/.test(mode);
 }
 
 function object(value: unknown, place: string): Record<string, unknown> {

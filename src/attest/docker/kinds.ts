@@ -15,9 +15,11 @@ const DIGEST_RULE = 'it is sha256: and 64 hexadecimal digits in lower case';
 const BY_ENGINE = { source: 'the container engine', onDemand: 'selector' } as const;
 /** Values that are chosen by whoever starts the container or builds its image. */
 const CHOSEN = { ...BY_ENGINE, chosen: true } as const;
+/** A label that the image has itself is not used; see further-facts.ts. */
+const BY_STARTER = 'whoever starts the container';
 
 export const DOCKER_SELECTOR_KINDS = {
-  label: { ...CHOSEN, fits: (value) => value.indexOf(':') > 0, rule: LABEL_RULE, nameEnd: ':' },
+  label: { ...CHOSEN, fits: (value) => value.indexOf(':') > 0, rule: LABEL_RULE, nameEnd: ':', rendered: BY_STARTER },
   env: { ...CHOSEN, fits: (value) => value.indexOf('=') > 0, rule: ENV_RULE, nameEnd: '=', secret: true },
   image_id: {
     ...CHOSEN,
@@ -30,14 +32,16 @@ export const DOCKER_SELECTOR_KINDS = {
     ...CHOSEN,
     fits: (value) => /^[A-Za-z0-9][\w.-]*$/.test(value),
     rule: 'it is letters, digits, _ . and -, without a slash',
+    rendered: BY_STARTER,
   },
   container_id: {
     ...BY_ENGINE,
     fits: (value) => /^[0-9a-f]{64}$/.test(value),
     rule: 'it is the full id, 64 hexadecimal digits',
+    rendered: 'the container engine',
   },
-  compose_project: { ...CHOSEN, fits: isText, rule: TEXT_RULE },
-  compose_service: { ...CHOSEN, fits: isText, rule: TEXT_RULE },
+  compose_project: { ...CHOSEN, fits: isText, rule: TEXT_RULE, rendered: BY_STARTER },
+  compose_service: { ...CHOSEN, fits: isText, rule: TEXT_RULE, rendered: BY_STARTER },
   network: { ...CHOSEN, fits: isText, rule: TEXT_RULE },
 } as const satisfies SelectorKinds;
 

@@ -4,8 +4,11 @@ import type { Selector } from '../../spiffe/index.ts';
 import type { Container } from './containers.ts';
 import type { DOCKER_SELECTOR_KINDS } from './kinds.ts';
 
-const PROJECT_LABEL = 'com.docker.compose.project';
-const SERVICE_LABEL = 'com.docker.compose.service';
+/** The labels that give the selectors of these kinds. */
+export const LABEL_OF_KIND = {
+  compose_project: 'com.docker.compose.project',
+  compose_service: 'com.docker.compose.service',
+} as const;
 
 type DockerKind = keyof typeof DOCKER_SELECTOR_KINDS;
 
@@ -15,15 +18,20 @@ const VALUES: Readonly<Record<DockerKind, (container: Container) => readonly (st
   env: ({ env }) => unambiguous(env),
   image_id: ({ imageName }) => [imageName],
   image_config_digest: ({ imageId }) => [imageId],
-  image_digest: ({ imageDigests }) => imageDigests ?? [],
+  image_digest: ({ image }) => (image !== undefined && 'digests' in image ? image.digests : []),
   name: ({ name }) => [name],
   container_id: ({ id }) => [id],
-  compose_project: ({ labels }) => [labels.get(PROJECT_LABEL)],
-  compose_service: ({ labels }) => [labels.get(SERVICE_LABEL)],
+  compose_project: ({ labels }) => [labels.get(LABEL_OF_KIND.compose_project)],
+  compose_service: ({ labels }) => [labels.get(LABEL_OF_KIND.compose_service)],
   network: ({ networks }) => networks,
 };
 
 const NAMES = Object.keys(VALUES) as DockerKind[];
+
+/** All values of the container's selectors of this kind; undefined if there is no such kind. */
+export function valuesOfKind(kind: string, container: Container): readonly (string | undefined)[] | undefined {
+  return Object.hasOwn(VALUES, kind) ? VALUES[kind as DockerKind](container) : undefined;
+}
 
 /** The kinds in the form `docker:label`. */
 export const DOCKER_KINDS: readonly string[] = NAMES.map((kind) => `docker:${kind}`);

@@ -10,6 +10,7 @@ import fs from 'node:fs';
 import type { RunningAttestor } from '../description.ts';
 import { readCgroup } from '../proc/cgroup.ts';
 import { seesWholePaths } from '../proc/cgroup-namespace.ts';
+import type { FurtherFacts } from '../types.ts';
 import { unitOf } from './unit.ts';
 
 export interface SystemdAttestorOptions {
@@ -22,16 +23,25 @@ export interface SystemdAttestorOptions {
 export function createSystemdAttestor({ wantUnit, blind = whyBlind() }: SystemdAttestorOptions): RunningAttestor {
   return {
     name: 'systemd',
-    async attest({ pid }, everything = false, remark = () => undefined) {
+    async attest({ pid }, everything = false, remark = () => undefined, tell = () => undefined) {
       if (blind !== undefined) {
         if (wantUnit()) remark(blind);
         return [];
       }
       if (!everything && !wantUnit()) return [];
       const unit = unitOf(readCgroup(pid));
+      tell(furtherFacts(unit));
       return unit === undefined ? [] : [{ type: 'systemd', value: `id:${unit}` }];
     },
     whyNever: () => blind,
+  };
+}
+
+/** A process without a unit may be in one that its cgroup does not show, as in a container: nothing is known of it. */
+function furtherFacts(unit: string | undefined): FurtherFacts {
+  return {
+    lacks: ({ value }) => unit !== undefined && value !== `id:${unit}`,
+    valueFor: () => (unit === undefined ? { why: 'the caller is in no unit of the system manager' } : { value: unit }),
   };
 }
 

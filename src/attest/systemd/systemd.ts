@@ -15,6 +15,7 @@ export const SYSTEMD: AttestorDescription = {
       rule: `it is the full name of a unit that has processes (${TYPES_WITH_PROCESSES.map((type) => `.${type}`).join(', ')}), such as web.service or getty@tty1.service`,
       source: 'the kernel: /proc/PID/cgroup',
       onDemand: 'kind',
+      rendered: 'root, who writes the units',
     },
   },
   example: 'id:web.service',

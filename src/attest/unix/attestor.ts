@@ -31,6 +31,7 @@ import type { RunningAttestor } from '../description.ts';
 import { createFileHasher, type FileHasher } from '../file-hash.ts';
 import { executableLink, readExecutablePath } from '../proc/exe.ts';
 import { checkGroupCount } from '../supplementary-groups.ts';
+import { furtherFacts } from './further-facts.ts';
 import { meant, whyNever } from './why-never.ts';
 
 export interface UnixAttestorOptions {
@@ -59,6 +60,8 @@ export function createUnixAttestor(options: UnixAttestorOptions): RunningAttesto
     async attest(
       { pid, uid, gid, groups, owner, program = { path: undefined, replaced: undefined } },
       everything = false,
+      _remark,
+      tell,
     ) {
       checkGroupCount(pid, groups.length);
       if (uid === unmapped.uid) throw unmappedUser(pid, uid);
@@ -77,8 +80,11 @@ export function createUnixAttestor(options: UnixAttestorOptions): RunningAttesto
         await ifAllowed(pid, 'path', () => void Object.assign(program, readExecutablePath(pid)));
       add(values, 'path', program.path);
       if (program.replaced !== undefined && !everything) logReplaced(pid, uid, program.replaced);
-      if (wantSha256())
-        add(values, 'sha256', await ifAllowed(pid, 'sha256', () => hasher.sha256(executableLink(pid), owner)));
+      const sha256 = wantSha256()
+        ? await ifAllowed(pid, 'sha256', () => hasher.sha256(executableLink(pid), owner))
+        : undefined;
+      add(values, 'sha256', sha256);
+      tell?.(furtherFacts({ uid, gid, groups, path: program.path, sha256 }, accounts, unmapped));
       return values.map((value) => ({ type: 'unix', value }));
     },
     whyNever: (value) => whyNever(value, accounts, unmapped),

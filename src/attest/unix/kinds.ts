@@ -16,12 +16,14 @@ const ID = { fits: isId, rule: ID_RULE, ofRoot: '0' } as const;
 const NAME = { fits: isName, rule: NAME_RULE, ofRoot: 'root' } as const;
 const PASSWD = "the server's /etc/passwd";
 const GROUP = "the server's /etc/group";
+const BY_STARTER = 'root, or whoever starts the process as another user (sudo, a set-user-ID program)';
+const BY_ROOT = 'as the number; root gives it its name';
 
 export const UNIX_SELECTOR_KINDS = {
-  uid: { ...ID, source: 'the kernel: SO_PEERCRED' },
-  gid: { ...ID, source: 'the kernel: SO_PEERCRED' },
-  user: { ...NAME, source: PASSWD },
-  group: { ...NAME, source: GROUP },
+  uid: { ...ID, source: 'the kernel: SO_PEERCRED', rendered: BY_STARTER },
+  gid: { ...ID, source: 'the kernel: SO_PEERCRED', rendered: BY_STARTER },
+  user: { ...NAME, source: PASSWD, rendered: BY_ROOT },
+  group: { ...NAME, source: GROUP, rendered: BY_ROOT },
   supplementary_gid: { ...ID, source: 'the kernel: /proc/PID/status', onDemand: 'selector' },
   supplementary_group: { ...NAME, source: GROUP, onDemand: 'selector' },
   path: { fits: isPath, rule: PATH_RULE, source: 'the kernel: /proc/PID/exe', weak: true, chosen: true },

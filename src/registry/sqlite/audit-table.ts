@@ -1,16 +1,18 @@
 /**
  * The table of the audit. Rows are added in the transaction of the change that they record. Triggers refuse changed rows,
- * rows out of order, and deletions of rows that no `audit.pruned` row covers.
+ * rows out of order, and deletions of rows that no `audit.pruned` row, or for tokens no `audit.tokens_pruned` row, covers.
  */
 
 import {
   type AuditEvent,
   chainHash,
+  type EventBody,
   type IssuedDetail,
   NO_HASH,
   type PrunedDetail,
   recordOf,
   SERVER,
+  type TokensPrunedDetail,
 } from '../../audit/index.ts';
 import type { IssuanceRecord } from '../../base/index.ts';
 import type { AppendOptions, AuditRow, AuditStore } from '../store/audit-store.ts';
@@ -23,11 +25,12 @@ const ISSUANCE_BYTES = 170;
 
 /** For the other tables: adds rows inside their transactions. */
 export interface AuditLog {
-  add(events: readonly AuditEvent[], options?: AddOptions): void;
+  add(events: readonly (AuditEvent | EventBody)[], options?: AddOptions): void;
 }
 
 export interface AddOptions extends AppendOptions {
   readonly pruned?: PrunedDetail;
+  readonly tokensPruned?: TokensPrunedDetail;
   /** Bytes that the events' issuances take. */
   readonly issuanceBytes?: number;
 }
@@ -48,15 +51,16 @@ interface StoredRow extends AuditRow {
   readonly total: number;
 }
 
-/** The bytes that a group of issuances takes, about. */
+/** The bytes that a group of issuances of certificates takes, about. */
 export function issuanceBytes(records: readonly IssuanceRecord[]): number {
   return records.reduce((sum, { spiffeId }) => sum + 2 * spiffeId.length + ISSUANCE_BYTES, 0);
 }
 
 export function auditTable({ db, read, write, writeWithoutSync }: Access): AuditTable {
-  const insert = db.prepare<[number, string, string, number, number | null, number | null, number | null]>(`
-    INSERT INTO audit (sequence, record, hash, total, removed_to, removed_issuances, authority_revision)
-    VALUES (?, ?, unhex(?), ?, ?, ?, ?)`);
+  const insert = db.prepare<[number, string, string, number, ...(number | null)[]]>(`
+    INSERT INTO audit
+      (sequence, record, hash, total, removed_to, removed_issuances, removed_tokens, authority_revision)
+    VALUES (?, ?, unhex(?), ?, ?, ?, ?, ?)`);
   const newest = db.prepare<[], Last>(
     'SELECT sequence, lower(hex(hash)) AS hash, total FROM audit ORDER BY sequence DESC LIMIT 1',
   );
@@ -78,7 +82,7 @@ export function auditTable({ db, read, write, writeWithoutSync }: Access): Audit
     .prepare<[], number | null>('SELECT max(authority_revision) FROM audit WHERE authority_revision IS NOT NULL')
     .pluck();
   const range = db.prepare<[number, number], IssuanceRecord & { number: number }>(`
-    SELECT sequence AS number, serial, spiffe_id AS spiffeId, entry_id AS entryId, authority_id AS authorityId,
+    SELECT sequence AS number, kind, serial, spiffe_id AS spiffeId, entry_id AS entryId, authority_id AS authorityId,
       not_before AS notBefore, not_after AS notAfter, issued_at AS issuedAt
     FROM issuances WHERE sequence BETWEEN ? AND ? ORDER BY sequence`);
   const latestEnd = db
@@ -95,7 +99,7 @@ export function auditTable({ db, read, write, writeWithoutSync }: Access): Audit
 
   const last = (): Last => newest.get() ?? { sequence: 0, hash: NO_HASH, total: 0 };
   const log: AuditLog = {
-    add: (events, { authorityRevision, pruned: removed, issuanceBytes: more = 0 } = {}) => {
+    add: (events, { authorityRevision, pruned: removed, tokensPruned, issuanceBytes: more = 0 } = {}) => {
       let { sequence, hash, total } = last();
       for (const [at, event] of events.entries()) {
         sequence += 1;
@@ -104,7 +108,17 @@ export function auditTable({ db, read, write, writeWithoutSync }: Access): Audit
         total += record.length + ROW_BYTES + (at === 0 ? more : 0);
         const isLast = at === events.length - 1;
         const revised = isLast ? (authorityRevision ?? null) : null;
-        insert.run(sequence, record, hash, total, removed?.last ?? null, removed?.issuances ?? null, revised);
+        const endedBefore = tokensPruned?.ended_before ?? null;
+        insert.run(
+          sequence,
+          record,
+          hash,
+          total,
+          removed?.last ?? null,
+          removed?.issuances ?? null,
+          endedBefore,
+          revised,
+        );
       }
     },
   };

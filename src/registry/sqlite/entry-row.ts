@@ -1,6 +1,6 @@
 /** Converts entries to and from database rows. */
 
-import { type TrustDomain, trustDomainOf } from '../../spiffe/index.ts';
+import { type TrustDomain, trustDomainOfEither } from '../../spiffe/index.ts';
 import { ENTRY_FIELD_LIST, type Entry, type EntryRow } from '../entry-fields.ts';
 
 export type { EntryRow } from '../entry-fields.ts';
@@ -17,7 +17,7 @@ export function fromRow(row: EntryRow, trustDomain: TrustDomain): Entry {
   for (const [key, { name, column }] of ENTRY_FIELD_LIST) fields[key] = column.fromColumn(row[name] as never);
   const entry = fields as Entry;
   const { spiffeId } = entry;
-  if (trustDomainOf(spiffeId) !== trustDomain) throw new Error(`${spiffeId} is not in ${trustDomain}`);
+  if (trustDomainOfEither(spiffeId) !== trustDomain) throw new Error(`${spiffeId} is not in ${trustDomain}`);
   return entry;
 }
 

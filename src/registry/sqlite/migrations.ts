@@ -109,6 +109,23 @@ export const MIGRATIONS: readonly string[] = [
   `
   ALTER TABLE entries ADD COLUMN x509_svid_key_type TEXT NOT NULL DEFAULT '';
   `,
+  // Entries may have negative selectors from here on. An earlier version would read them as positive ones, so the new
+  // version number keeps it from opening the database.
+  'SELECT 1;',
+  `
+  CREATE TABLE tokens (
+    name       TEXT PRIMARY KEY,
+    role       TEXT NOT NULL,
+    hash       TEXT NOT NULL UNIQUE CHECK (length(hash) = 64),
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    revision   INTEGER NOT NULL
+  ) STRICT;
+  `,
+  `
+  ALTER TABLE issuances ADD COLUMN kind TEXT NOT NULL DEFAULT 'x509' CHECK (kind IN ('x509', 'jwt'));
+  CREATE INDEX issuances_of_tokens ON issuances (not_after) WHERE kind = 'jwt';
+  `,
   // Rows are only added at the end; deleted only if a later row says so. See `audit-table.ts`.
   `
   CREATE TABLE audit (
@@ -118,9 +135,11 @@ export const MIGRATIONS: readonly string[] = [
     total              INTEGER NOT NULL,
     removed_to         INTEGER CHECK (removed_to < sequence),
     removed_issuances  INTEGER,
+    removed_tokens     INTEGER,
     authority_revision INTEGER
   ) STRICT;
   CREATE INDEX audit_removals ON audit (removed_to) WHERE removed_to IS NOT NULL;
+  CREATE INDEX audit_token_removals ON audit (removed_tokens) WHERE removed_tokens IS NOT NULL;
   CREATE INDEX audit_authority_revisions ON audit (authority_revision) WHERE authority_revision IS NOT NULL;
   CREATE TRIGGER audit_appends BEFORE INSERT ON audit
     WHEN NEW.sequence <> (SELECT coalesce(max(sequence), 0) + 1 FROM audit)
@@ -135,7 +154,9 @@ export const MIGRATIONS: readonly string[] = [
   CREATE TRIGGER issuances_deletes_pruned BEFORE DELETE ON issuances
     WHEN OLD.sequence > (
       SELECT coalesce(max(removed_issuances), 0) FROM audit WHERE removed_to IS NOT NULL
-    )
+    ) AND NOT (OLD.kind = 'jwt' AND OLD.not_after < (
+      SELECT coalesce(max(removed_tokens), 0) FROM audit WHERE removed_tokens IS NOT NULL
+    ))
     BEGIN SELECT raise(ABORT, 'issuances are deleted only by pruning'); END;
   `,
 ];

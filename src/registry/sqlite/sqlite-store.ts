@@ -17,6 +17,7 @@ import { entryTable } from './entry-table.ts';
 import { issuanceTable } from './issuance-table.ts';
 import { APPLICATION_ID, MIGRATIONS, migrate, newerDatabase, noteSchemaMaker, schemaVersion } from './migrations.ts';
 import { snapshotDatabase } from './snapshot.ts';
+import { tokenTable } from './token-table.ts';
 
 /** How long a write waits for a lock that another program holds, in milliseconds. It blocks the event loop. */
 const BUSY_TIMEOUT_MS = 1_000;
@@ -79,7 +80,7 @@ function prepare(db: Database, file: string, options: SqliteStoreOptions): void 
   }
   if (version > 0 && version < migrations.length) onMigrated?.(version, migrations.length);
   // Not the issuances, which may be many.
-  for (const table of ['entries', 'federated_bundles', 'aliases', 'changes']) {
+  for (const table of ['entries', 'federated_bundles', 'aliases', 'tokens', 'changes']) {
     const result = db.pragma(`quick_check(${table})`, { simple: true });
     if (result !== 'ok') throw damaged(file, String(result));
   }
@@ -117,14 +118,16 @@ function storeOf(db: Database, { path, trustDomain, times, keptChanges = KEPT_CH
   const entries = entryTable(access, logs, trustDomain);
   const bundles = bundleTable(access, logs, trustDomain);
   const aliases = aliasTable(access, logs, trustDomain);
+  const tokens = tokenTable(access, logs);
   return {
     entries: entries.store,
     bundles: bundles.store,
     aliases: aliases.store,
+    tokens: tokens.store,
     issuances: issuanceTable(access, audit.log),
     decisions: decisionTable(access),
     audit: audit.store,
-    changes: changeFeed(access, { entry: entries.get, bundle: bundles.get, alias: aliases.get }),
+    changes: changeFeed(access, { entry: entries.get, bundle: bundles.get, alias: aliases.get, token: tokens.get }),
     snapshot: (to, onFixed, signal) => snapshotDatabase(path, to, onFixed, signal),
     close: async () => access.close(),
   };

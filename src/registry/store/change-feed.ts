@@ -7,6 +7,7 @@
 import type { Alias } from '../alias.ts';
 import type { Entry } from '../entry-fields.ts';
 import type { FederatedBundle } from '../federated-bundle.ts';
+import type { Token } from '../token.ts';
 import type { Revisioned } from './named-store.ts';
 
 export interface ChangeFeed {
@@ -35,10 +36,11 @@ export interface ChangePage {
 }
 
 /**
- * `name` is the entry's id, the bundle's trust domain or the alias's host. `now` is the value when the page was read,
+ * `name` is the entry's id, the bundle's trust domain, the alias's host or the token's name. `now` is the value when the page was read,
  * which may be newer than the change; undefined: it was deleted.
  */
 export type StoreChange =
   | { readonly of: 'entry'; readonly name: string; readonly now: Entry | undefined }
   | { readonly of: 'bundle'; readonly name: string; readonly now: Revisioned<FederatedBundle> | undefined }
-  | { readonly of: 'alias'; readonly name: string; readonly now: Revisioned<Alias> | undefined };
+  | { readonly of: 'alias'; readonly name: string; readonly now: Revisioned<Alias> | undefined }
+  | { readonly of: 'token'; readonly name: string; readonly now: Revisioned<Token> | undefined };

@@ -75,11 +75,11 @@ export function sameEntries(earlier: number, index: number, spiffeId: string): S
 }
 
 /**
- * ERR_NOT_FOUND: the write replaces or deletes a bundle or alias that does not exist.
- * @param what `bundle` or `alias`
+ * ERR_NOT_FOUND: the write replaces or deletes a bundle, alias or token that does not exist.
+ * @param what `bundle`, `alias` or `token`
  */
 export function noSuchName(what: string, name: string): SidekeyError {
-  return new SidekeyError('ERR_NOT_FOUND', `there is no ${what} of ${name}`);
+  return new SidekeyError('ERR_NOT_FOUND', `there is no ${what}${what === 'token' ? '' : ' of'} ${name}`);
 }
 
 /**

@@ -1,6 +1,6 @@
 /** Stores entries. */
 
-import type { AuditEvent } from '../../audit/index.ts';
+import type { AuditEvent, EventBody } from '../../audit/index.ts';
 import type { Entry } from '../entry-fields.ts';
 
 export interface EntryStore {
@@ -18,7 +18,7 @@ export interface EntryStore {
    * write expects; ERR_NOT_FOUND if it does not exist; ERR_ENTRY_EXISTS with the existing entry as JSON in
    * `extra.entry` if a key is taken; ERR_STORE
    */
-  write(write: EntryWrite, events?: readonly AuditEvent[]): Promise<void>;
+  write(write: EntryWrite, events?: readonly (AuditEvent | EventBody)[]): Promise<void>;
 }
 
 export interface EntryWrite {

@@ -11,15 +11,17 @@ import type { ChangeFeed } from './change-feed.ts';
 import type { DecisionStore } from './decision-store.ts';
 import type { EntryStore } from './entry-store.ts';
 import type { IssuanceStore } from './issuance-store.ts';
+import type { TokenStore } from './token-store.ts';
 
 export interface Store {
   readonly entries: EntryStore;
   readonly bundles: BundleStore;
   readonly aliases: AliasStore;
+  readonly tokens: TokenStore;
   readonly issuances: IssuanceStore;
   readonly decisions: DecisionStore;
   readonly audit: AuditStore;
-  /** Changes of entries, bundles and aliases. */
+  /** Changes of entries, bundles, aliases and tokens. */
   readonly changes: ChangeFeed;
   /**
    * Copies everything to a new file, mode 0600, while the store is used.

@@ -8,6 +8,7 @@ import type { AuditEvent } from '../../../src/audit/event.ts';
 import { ChainVerifier, type Verified } from '../../../src/audit/verifier.ts';
 import type { IssuanceRecord } from '../../../src/base/issuance.ts';
 import type { AuditStore } from '../../../src/registry/store/audit-store.ts';
+import { TOKEN_SPAN_MS } from '../../../src/registry/store/issuance-store.ts';
 import type { MakeDatabase } from './conformance.ts';
 import { entry, refuses, write } from './values.ts';
 
@@ -22,6 +23,7 @@ export function event(at: number, more: Partial<AuditEvent> = {}): AuditEvent {
 function issuance(number: number, notAfter = NOON + HOUR): IssuanceRecord {
   const serial = number.toString(16).padStart(4, '0');
   return {
+    kind: 'x509',
     serial,
     spiffeId: `spiffe://ilinux.io/${number % 3}`,
     entryId: 'e',
@@ -137,6 +139,37 @@ export function testAudit(database: MakeDatabase): void {
       );
       verified(await linesOf(audit));
       assert.equal(await pruned(audit, { before: 0 }), undefined);
+    });
+
+    test('proves the records of tokens, and that they were removed after their end', async (t) => {
+      const { audit, issuances } = await database(t).open();
+      const ofToken = (number: number, end: number) => ({ ...issuance(number, end), kind: 'jwt' as const });
+      const end = NOON + TOKEN_SPAN_MS;
+      await issuances.recordIssuances([ofToken(1, end), issuance(2), ofToken(3, end - 1), ofToken(4, end + 1)]);
+      await issuances.recordIssuances([issuance(5)]);
+      const groups = (await linesOf(audit)).filter((line) => line.includes('svid.issued'));
+      assert.deepEqual(
+        groups.map((line) => JSON.parse(line).detail).map(({ kind, first, last }) => [kind, first, last]),
+        [
+          ['jwt', 1, 2],
+          ['x509', 3, 3],
+          ['jwt', 4, 4],
+          ['x509', 5, 5],
+        ],
+      );
+      assert.equal(verified(await linesOf(audit)).issuances, 5);
+      assert.equal(await issuances.pruneTokens(end - 1, 9), 0, 'the span is not over');
+      const { sequence, bytes } = await audit.head();
+      assert.equal(await issuances.pruneTokens(end + 1, 9), 1);
+      assert.equal(await issuances.pruneTokens(end + TOKEN_SPAN_MS, 1), 1);
+      for (const left of [1, 0]) {
+        const { issuances: proven, prunedTokens } = verified(await linesOf(audit));
+        assert.deepEqual([proven, prunedTokens], [2, 3]);
+        assert.equal(await issuances.pruneTokens(end + TOKEN_SPAN_MS, 9), left);
+      }
+      const head = await audit.head();
+      assert.equal(head.sequence, sequence + 2);
+      assert.ok(head.bytes - bytes < 1_000);
     });
 
     test('is pruned by size, but never an issuance whose certificate is valid', async (t) => {

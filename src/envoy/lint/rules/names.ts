@@ -1,7 +1,16 @@
 /** Rules for the names of requested secrets. */
 
 import { looksMistyped, nearest, shellQuote } from '../../../base/index.ts';
-import { parseSpiffeId, parseTrustDomain, SPIRE_NAMES, SpiffeIdError, trustDomainOf } from '../../../spiffe/index.ts';
+import {
+  couldRender,
+  isLikeTemplate,
+  parseSpiffeId,
+  parseTemplate,
+  parseTrustDomain,
+  SPIRE_NAMES,
+  SpiffeIdError,
+  trustDomainOf,
+} from '../../../spiffe/index.ts';
 import { type AskedSecret, type Model, mayBeOurs } from '../model.ts';
 import { unfederated } from './federation.ts';
 import { type Draft, type KnownFacts, type KnownHold, ownDomain, type Rule } from './rule.ts';
@@ -125,7 +134,8 @@ function withoutEntry(
   known: KnownFacts,
 ): Draft[] {
   const { entries = [] } = known;
-  if (spiffeId === undefined ? entries.length > 0 : entries.some((entry) => entry.spiffe_id === spiffeId)) return [];
+  if (spiffeId === undefined ? entries.length > 0 : entries.some((entry) => mayGive(entry.spiffe_id, spiffeId)))
+    return [];
   const own = ownDomain(known);
   // Suggests only a name that is one typing error away: other names belong to other workloads.
   const near = entries.map((entry) => entry.spiffe_id).find((id) => looksMistyped(name, id));
@@ -152,6 +162,11 @@ function withoutEntry(
       fix: `${meant}${toMake(spiffeId ?? `spiffe://${own ?? 'DOMAIN'}/PATH`, hold)}`,
     },
   ];
+}
+
+/** True for an entry of the SPIFFE ID, or with a template that renders it for some callers. */
+function mayGive(given: string, spiffeId: string): boolean {
+  return isLikeTemplate(given) ? couldRender(parseTemplate(given), parseSpiffeId(spiffeId)) : given === spiffeId;
 }
 
 /**

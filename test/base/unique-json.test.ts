@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { parseUnique } from '../../src/entries-file/unique-json.ts';
+import { parseUnique } from '../../src/base/unique-json.ts';
 
 test('all JSON is read as JSON.parse reads it', () => {
   fc.assert(

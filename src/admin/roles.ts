@@ -1,0 +1,62 @@
+/** The least role that each route needs: the one place that decides, for access control, OpenAPI and docs/api.md. */
+
+import type { Role } from '../base/index.ts';
+
+/** `open`: no token is needed. The Unix socket has the role admin. */
+export type Needs = Role | 'open';
+
+const ROUTES: Readonly<Record<string, Needs>> = {
+  'GET /healthz': 'open',
+  'GET /readyz': 'open',
+  'GET /metrics': 'metrics',
+  'GET /openapi.json': 'metrics',
+  'GET /v1/entries': 'read',
+  'GET /v1/entries/:id': 'read',
+  'POST /v1/entries': 'entries',
+  'PUT /v1/entries': 'entries',
+  'PATCH /v1/entries/:id': 'entries',
+  'DELETE /v1/entries/:id': 'entries',
+  'GET /v1/aliases': 'read',
+  'GET /v1/aliases/:host': 'read',
+  'PUT /v1/aliases/:host': 'entries',
+  'DELETE /v1/aliases/:host': 'entries',
+  'GET /v1/bundle': 'read',
+  'GET /v1/jwks': 'read',
+  'GET /v1/bundles': 'read',
+  'GET /v1/bundles/:trust_domain': 'read',
+  // A bundle decides whom workloads trust.
+  'PUT /v1/bundles/:trust_domain': 'admin',
+  'DELETE /v1/bundles/:trust_domain': 'admin',
+  'GET /v1/ca': 'read',
+  'POST /v1/ca/rotate': 'admin',
+  'POST /v1/ca/import': 'admin',
+  'POST /v1/ca/:id/taint': 'admin',
+  // It has the addresses and attempts of everybody, refused ones too, which are no business of who reads entries.
+  'GET /v1/audit': 'admin',
+  // Only on the Unix socket: it has the keys.
+  'POST /v1/backup': 'admin',
+  'GET /v1/proxies': 'read',
+  'GET /v1/decisions': 'read',
+  'GET /v1/decisions/:id': 'read',
+  'GET /v1/explain': 'read',
+  'GET /v1/doctor': 'read',
+  'GET /v1/events': 'read',
+  'GET /v1/log-level': 'read',
+  'PUT /v1/log-level': 'admin',
+  'GET /v1/tokens': 'admin',
+  'POST /v1/tokens': 'admin',
+  'DELETE /v1/tokens/:name': 'admin',
+};
+
+/** What a path that does not exist needs: any token, so that a caller without one learns nothing. */
+export const NEEDS_OF_UNKNOWN: Role = 'metrics';
+
+/** @param method HEAD needs what GET needs @throws Error for a route that is not in the table */
+export function needsOf(method: string, url: string): Needs {
+  const needs = ROUTES[`${method === 'HEAD' ? 'GET' : method} ${url}`];
+  if (needs === undefined) throw new Error(`src/admin/roles.ts does not say which role ${method} ${url} needs`);
+  return needs;
+}
+
+/** The routes of the table: `GET /v1/entries/:id`. */
+export const ROLE_ROUTES: readonly string[] = Object.keys(ROUTES);

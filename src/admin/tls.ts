@@ -1,0 +1,197 @@
+/** TLS of the admin API on TCP: certificate and key from files, read again when they change. */
+
+import { constants, createPrivateKey, X509Certificate } from 'node:crypto';
+import { stat } from 'node:fs/promises';
+import type { RequestListener, Server, ServerOptions } from 'node:http';
+import { createServer } from 'node:https';
+import { createSecureContext, type SecureContextOptions } from 'node:tls';
+import { type Clock, type Deadline, fileVersion, readTrustedFile, SidekeyError } from '../base/index.ts';
+import type { Log } from '../telemetry/index.ts';
+
+/** Paths of PEM files. */
+export interface TlsFiles {
+  /** The server's certificate, then those above it. */
+  readonly cert: string;
+  readonly key: string;
+}
+
+interface TlsPair {
+  readonly cert: string;
+  readonly key: string;
+  /** Of the server's certificate, in milliseconds since the epoch. */
+  readonly notAfter: number;
+}
+
+/** How often the files are compared with what was read, in milliseconds. */
+const LOOK_MS = 10_000;
+
+/**
+ * TLS 1.2 and 1.3, with forward secrecy and authenticated encryption only.
+ * @see https://wiki.mozilla.org/Security/Server_Side_TLS (intermediate, without finite-field Diffie-Hellman)
+ */
+const PROTOCOL: SecureContextOptions = {
+  minVersion: 'TLSv1.2',
+  ciphers: [
+    'TLS_AES_128_GCM_SHA256',
+    'TLS_AES_256_GCM_SHA384',
+    'TLS_CHACHA20_POLY1305_SHA256',
+    'ECDHE-ECDSA-AES128-GCM-SHA256',
+    'ECDHE-RSA-AES128-GCM-SHA256',
+    'ECDHE-ECDSA-AES256-GCM-SHA384',
+    'ECDHE-RSA-AES256-GCM-SHA384',
+    'ECDHE-ECDSA-CHACHA20-POLY1305',
+    'ECDHE-RSA-CHACHA20-POLY1305',
+  ].join(':'),
+};
+
+/** A handshake takes two round trips at most. With renegotiation a client could have the server compute without end. */
+const CONNECTIONS = {
+  handshakeTimeout: 5_000,
+  ALPNProtocols: ['http/1.1'],
+  secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
+};
+
+/** The state of the files, for reports. */
+export interface TlsState {
+  readonly files: TlsFiles;
+  /** When the certificate in use ends, in milliseconds since the epoch. */
+  readonly notAfter: number;
+  /** Why the files as they are now are not in use; undefined: they are. */
+  readonly problem: string | undefined;
+}
+
+export class AdminTls {
+  readonly #files: TlsFiles;
+  #pair: TlsPair;
+  /** The versions of the files that were read last. */
+  #versions: string;
+  #problem: string | undefined;
+  readonly #servers: (() => void)[] = [];
+
+  private constructor(files: TlsFiles, pair: TlsPair, versions: string) {
+    this.#files = files;
+    this.#pair = pair;
+    this.#versions = versions;
+  }
+
+  /** @throws ERR_CONFIG if a file can't be read or trusted, or the two are no pair */
+  static async open(files: TlsFiles): Promise<AdminTls> {
+    const versions = await versionsOf(files);
+    return new AdminTls(files, await readPair(files), versions);
+  }
+
+  /** A server whose new connections get the pair that is in use. */
+  createServer(options: ServerOptions, listener: RequestListener): Server {
+    const server = createServer({ ...options, ...CONNECTIONS, ...this.#context }, listener);
+    this.#servers.push(() => server.setSecureContext(this.#context));
+    return server;
+  }
+
+  get #context(): SecureContextOptions {
+    const { cert, key } = this.#pair;
+    return { ...PROTOCOL, cert, key };
+  }
+
+  get state(): TlsState {
+    return { files: this.#files, notAfter: this.#pair.notAfter, problem: this.#problem };
+  }
+
+  /**
+   * Reads the files again; true if the pair is another one.
+   * @throws ERR_CONFIG as {@link open}; the former pair stays in use
+   */
+  async reload(): Promise<boolean> {
+    this.#versions = await versionsOf(this.#files);
+    let pair: TlsPair;
+    try {
+      pair = await readPair(this.#files);
+    } catch (thrown) {
+      this.#problem = (thrown as Error).message;
+      throw thrown;
+    }
+    this.#problem = undefined;
+    if (pair.cert === this.#pair.cert && pair.key === this.#pair.key) return false;
+    this.#pair = pair;
+    for (const change of this.#servers) change();
+    return true;
+  }
+
+  /** Reloads whenever a file is another one or has other content. Returns a function that stops this. */
+  watch(clock: Clock, log: Log): () => void {
+    let deadline: Deadline | undefined;
+    let stopped = false;
+    const look = async () => {
+      if ((await versionsOf(this.#files)) !== this.#versions && !stopped) await this.reloadTelling(log);
+      if (!stopped) later();
+    };
+    const later = () => {
+      deadline = clock.after(LOOK_MS, () => void look());
+    };
+    later();
+    return () => {
+      stopped = true;
+      deadline?.cancel();
+    };
+  }
+
+  /** {@link reload}, with the outcome in the log. Never rejects. */
+  async reloadTelling(log: Log): Promise<void> {
+    const { cert } = this.#files;
+    try {
+      if (!(await this.reload())) return;
+      const not_after = new Date(this.#pair.notAfter).toISOString();
+      log.info({ file: cert, not_after }, 'the TLS certificate of the admin API has changed: new connections get it');
+    } catch (err) {
+      log.error(
+        { err, file: cert },
+        'the TLS certificate of the admin API was not reloaded: the former one stays in use',
+      );
+    }
+  }
+}
+
+async function versionsOf({ cert, key }: TlsFiles): Promise<string> {
+  const versions = [cert, key].map((file) =>
+    stat(file, { bigint: true }).then(fileVersion, (thrown: NodeJS.ErrnoException) => thrown.code ?? ''),
+  );
+  return (await Promise.all(versions)).join(' ');
+}
+
+const CERT_FLAG = '--admin-tls-cert';
+const KEY_FLAG = '--admin-tls-key';
+const CERT_RULE = "it is a PEM file with the server's certificate, then those above it";
+const KEY_RULE = "it is a PEM file with that certificate's key, not encrypted, of mode 0600";
+
+/** @throws ERR_CONFIG */
+async function readPair(files: TlsFiles): Promise<TlsPair> {
+  const cert = await attempt(CERT_FLAG, files.cert, CERT_RULE, () =>
+    readTrustedFile(files.cert, {
+      closed: false,
+      remedy: 'copy it to a file that only its owner can write',
+      maxBytes: MAX,
+    }),
+  );
+  const leaf = await attempt(CERT_FLAG, files.cert, CERT_RULE, async () => new X509Certificate(cert));
+  const key = await attempt(KEY_FLAG, files.key, KEY_RULE, () =>
+    readTrustedFile(files.key, { closed: true, remedy: 'make a new key in a file of mode 0600' }),
+  );
+  const isOf = await attempt(KEY_FLAG, files.key, KEY_RULE, async () => leaf.checkPrivateKey(createPrivateKey(key)));
+  if (!isOf) throw fault(KEY_FLAG, files.key, `it is not the key of the certificate in ${files.cert}`, KEY_RULE);
+  // OpenSSL also refuses keys and digests that are too weak.
+  await attempt(CERT_FLAG, files.cert, CERT_RULE, async () => createSecureContext({ ...PROTOCOL, cert, key }));
+  return { cert, key, notAfter: leaf.validToDate.getTime() };
+}
+
+const MAX = 1024 * 1024;
+
+async function attempt<T>(flag: string, file: string, rule: string, read: () => Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (thrown) {
+    throw fault(flag, file, (thrown as Error).message, rule);
+  }
+}
+
+function fault(flag: string, file: string, problem: string, rule: string): SidekeyError {
+  return SidekeyError.badInput([{ path: flag, problem: `${file}: ${problem}`, rule }], 'ERR_CONFIG');
+}

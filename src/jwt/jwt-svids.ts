@@ -1,0 +1,153 @@
+/**
+ * JWT-SVIDs for workloads: new ones within a limit, and the ones that are cached until half of their life is over.
+ *
+ * What a token depends on is part of its key in the cache, so a changed entry or a tainted key needs no notice.
+ */
+
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { type Deadline, TokenBucket } from '../base/index.ts';
+import { LimitError } from '../limits/index.ts';
+import type { Entry, IssuanceStore } from '../registry/index.ts';
+import type { SpiffeId } from '../spiffe/index.ts';
+import type { Log } from '../telemetry/index.ts';
+import { checkAudiences } from './audiences.ts';
+import { type CachedToken, TokenCache } from './cache.ts';
+import { type JwtSvid, TokenIssuer, type TokenIssuerOptions } from './issuer.ts';
+
+export interface JwtSvidsOptions extends TokenIssuerOptions {
+  /** Records of ended tokens are deleted here. */
+  readonly issuances: Pick<IssuanceStore, 'pruneTokens'>;
+  readonly log: Log;
+  /** The TTL for entries without one, in seconds. */
+  readonly jwtSvidTtl: number;
+  readonly maxJwtAudiences: number;
+  readonly maxJwtSvidsPerSecondPerId: number;
+  readonly maxCachedJwtSvidsPerId: number;
+}
+
+export interface JwtSvidRequest {
+  readonly spiffeId: SpiffeId;
+  /** The entry that gives the identity. */
+  readonly entry: Pick<Entry, 'id' | 'jwtSvidTtl' | 'expiresAt'>;
+  /** As the caller sent them. */
+  readonly audiences: readonly string[];
+  /** Seconds; by default the entry's, or the server's. */
+  readonly ttl?: number;
+}
+
+/** Time between two removals of ended tokens and their records, in milliseconds. */
+const CLEAN_EACH_MS = 10 * 60_000;
+/** The number of records that are deleted in one turn of the event loop. */
+const PRUNED_AT_ONCE = 1_000;
+
+export class JwtSvids {
+  readonly #options: JwtSvidsOptions;
+  readonly #issuer: TokenIssuer;
+  readonly #cache: TokenCache;
+  readonly #signing = new Map<string, Promise<JwtSvid>>();
+  /** The limits of new tokens, by SPIFFE ID. */
+  readonly #buckets = new Map<SpiffeId, TokenBucket>();
+  #cleaning: Deadline;
+  #closed = false;
+
+  constructor(options: JwtSvidsOptions) {
+    this.#options = options;
+    this.#issuer = new TokenIssuer(options);
+    this.#cache = new TokenCache(options.maxCachedJwtSvidsPerId);
+    this.#cleaning = options.clock.after(CLEAN_EACH_MS, () => this.#clean());
+  }
+
+  /**
+   * A token for these audiences, sorted, each one once: the cached one in the first half of its life, else a new one, which
+   * is on record when the promise resolves. If no new one can be made, the cached one until it ends.
+   * @throws AudienceError; LimitError if the identity gets too many new tokens; ERR_CA, ERR_STORE
+   */
+  async sign(request: JwtSvidRequest): Promise<JwtSvid> {
+    const { spiffeId, entry } = request;
+    const audiences = checkAudiences(request.audiences, this.#options.maxJwtAudiences);
+    const ttl = request.ttl ?? (entry.jwtSvidTtl === 0 ? this.#options.jwtSvidTtl : entry.jwtSvidTtl);
+    const key = [entry.id, spiffeId, ttl, entry.expiresAt, ...audiences].join('\n');
+    const cached = this.#cache.get(key);
+    if (cached !== undefined && this.#isFresh(cached)) return cached.svid;
+    const signing = this.#signing.get(key);
+    if (signing !== undefined) return signing;
+    const isAllowed = this.#mayIssue(spiffeId);
+    if (!isAllowed && cached !== undefined && this.#isValid(cached)) return cached.svid;
+    if (!isAllowed) throw this.#tooMany(spiffeId);
+    const token = { entryId: entry.id, spiffeId, audiences, ttl, notAfter: entry.expiresAt };
+    const issued = this.#issue(key, token, cached).finally(() => this.#signing.delete(key));
+    this.#signing.set(key, issued);
+    return issued;
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#cleaning.cancel();
+    await this.#issuer.close();
+  }
+
+  async #issue(key: string, request: Parameters<TokenIssuer['issue']>[0], cached: CachedToken | undefined) {
+    const { clock, log } = this.#options;
+    const begin = clock.now();
+    try {
+      const svid = await this.#issuer.issue(request);
+      this.#cache.set(key, { svid, renewAt: begin + (svid.expiresAt - begin) / 2 });
+      return svid;
+    } catch (err) {
+      if (cached === undefined || !this.#isValid(cached)) throw err;
+      log.error({ err, entry_id: request.entryId }, 'no new JWT-SVID could be issued: the cached one is given out');
+      return cached.svid;
+    }
+  }
+
+  #isFresh(cached: CachedToken): boolean {
+    return this.#isValid(cached) && this.#options.clock.now() < cached.renewAt;
+  }
+
+  /** False for the token of a tainted key, and if the clock was set back to before its start. */
+  #isValid({ svid }: CachedToken): boolean {
+    const now = this.#options.clock.now();
+    return svid.issuedAt <= now && now < svid.expiresAt && this.#issuer.isTrusted(svid.keyId);
+  }
+
+  #mayIssue(spiffeId: SpiffeId): boolean {
+    const most = this.#options.maxJwtSvidsPerSecondPerId;
+    const bucket = this.#buckets.get(spiffeId) ?? new TokenBucket(most);
+    this.#buckets.set(spiffeId, bucket);
+    return bucket.take(most, most, this.#options.clock.now());
+  }
+
+  #tooMany(spiffeId: SpiffeId): LimitError {
+    const most = this.#options.maxJwtSvidsPerSecondPerId;
+    return new LimitError(
+      `${spiffeId} gets at most ${most} new JWT-SVIDs a second (--max-jwt-svids-per-second-per-id): use a token until it ends`,
+    );
+  }
+
+  #clean(): void {
+    this.#cleanNow()
+      .catch((err: unknown) => this.#options.log.error({ err }, 'records of ended JWT-SVIDs could not be deleted'))
+      .finally(() => {
+        if (!this.#closed) this.#cleaning = this.#options.clock.after(CLEAN_EACH_MS, () => this.#clean());
+      });
+  }
+
+  async #cleanNow(): Promise<void> {
+    const now = this.#options.clock.now();
+    for (const _ of this.#cache.sweep(now)) await nextTurn();
+    this.#forgetFull(now);
+    let pruned = PRUNED_AT_ONCE;
+    while (pruned === PRUNED_AT_ONCE && !this.#closed) {
+      pruned = await this.#options.issuances.pruneTokens(now, PRUNED_AT_ONCE);
+      await nextTurn();
+    }
+  }
+
+  /** A bucket that is full again is the same as a new one. */
+  #forgetFull(now: number): void {
+    const most = this.#options.maxJwtSvidsPerSecondPerId;
+    for (const [spiffeId, bucket] of this.#buckets) {
+      if (bucket.left(most, most, now) >= most) this.#buckets.delete(spiffeId);
+    }
+  }
+}

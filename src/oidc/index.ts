@@ -1,0 +1,3 @@
+/** OIDC discovery. */
+
+export { openOidcProvider } from './open.ts';
