@@ -127,6 +127,7 @@ test('an SVID is handed out only once it is recorded', async (t) => {
   const svid = await issued;
   assert.deepEqual(slice.records, [
     {
+      kind: 'x509',
       serial: svid.serial,
       spiffeId: svid.spiffeId,
       entryId: svid.entryId,
