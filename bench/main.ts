@@ -5,6 +5,7 @@
 
 import { Cleanup, type Figure } from './figure.ts';
 import { attestation } from './figures/attestation.ts';
+import { auditIssuance } from './figures/audit-issuance.ts';
 import { bundleChange } from './figures/bundle-change.ts';
 import { cli } from './figures/cli.ts';
 import { composeUp } from './figures/compose-up.ts';
@@ -36,6 +37,7 @@ const BENCHES: Readonly<Record<string, (cleanup: Cleanup) => Promise<Figure[]>>>
   'first-secret': firstSecret,
   'entry-to-envoy': entryToEnvoy,
   'leaf-svids': leafSvids,
+  'audit-issuance': auditIssuance,
   'jwt-tokens': jwtTokens,
   'entries-at-once': entriesAtOnce,
   'apply-entries': applyEntries,

@@ -102,12 +102,13 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Any room may import these; they import nothing but each other's leaves. */
-const LEAVES: readonly string[] = ['base', 'spiffe', 'telemetry', 'limits'];
+const LEAVES: readonly string[] = ['base', 'spiffe', 'telemetry', 'limits', 'audit'];
 const LEAF_RULES: Readonly<Record<string, readonly string[]>> = {
   base: [],
   spiffe: [],
   telemetry: ['base'],
   limits: ['base', 'telemetry'],
+  audit: ['base', 'telemetry'],
 };
 
 /** The only files of a room that may use one of its rights. */

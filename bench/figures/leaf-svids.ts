@@ -4,7 +4,7 @@ import { createHash, generateKeyPairSync, type KeyObject, randomBytes, sign } fr
 import path from 'node:path';
 import { SystemClock } from '../../src/base/clock.ts';
 import { openCertificateAuthority } from '../../src/ca/certificate-authority.ts';
-import type { CertificateAuthority } from '../../src/ca/types.ts';
+import type { CertificateAuthority, IssuanceLog } from '../../src/ca/types.ts';
 import { openSqliteStore } from '../../src/registry/sqlite/sqlite-store.ts';
 import { parseSpiffeId, parseTrustDomain } from '../../src/spiffe/id.ts';
 import { createLog } from '../../src/telemetry/log.ts';
@@ -12,13 +12,18 @@ import { makePlace, TRUST_DOMAIN } from '../../test/support/serve.ts';
 import { type Cleanup, type Figure, medianShare, percentile } from '../figure.ts';
 
 /** Short and many: what else the machine does meets a round of each alike. */
-const ROUNDS = 40;
-const EACH = 500;
+export const ROUNDS = 40;
+export const EACH = 500;
 /** About what is signed of a leaf certificate, in bytes. */
 const TO_BE_SIGNED = 420;
 
 export async function leafSvids(cleanup: Cleanup): Promise<Figure[]> {
-  const ca = await openAuthority(cleanup);
+  const ca = await openAuthority(cleanup, (directory) => {
+    const trustDomain = parseTrustDomain(TRUST_DOMAIN);
+    const store = openSqliteStore({ path: path.join(directory, 'bench.db'), trustDomain });
+    cleanup.after(() => store.close());
+    return store.issuances;
+  });
   const authorityKey = generateKeyPairSync('ec', { namedCurve: 'prime256v1' }).privateKey;
   await issue(ca);
   bare(authorityKey);
@@ -44,17 +49,18 @@ export async function leafSvids(cleanup: Cleanup): Promise<Figure[]> {
   ];
 }
 
-async function openAuthority(cleanup: Cleanup): Promise<CertificateAuthority> {
+/** @param record opens the record of issuances in a new directory */
+export async function openAuthority(
+  cleanup: Cleanup,
+  record: (directory: string) => IssuanceLog,
+): Promise<CertificateAuthority> {
   const { directory } = makePlace(cleanup);
-  const trustDomain = parseTrustDomain(TRUST_DOMAIN);
-  const store = openSqliteStore({ path: path.join(directory, 'bench.db'), trustDomain });
-  cleanup.after(() => store.close());
   const ca = await openCertificateAuthority({
-    trustDomain,
+    trustDomain: parseTrustDomain(TRUST_DOMAIN),
     dir: path.join(directory, 'ca'),
     clock: new SystemClock(),
     log: createLog('warn'),
-    issuanceLog: store.issuances,
+    issuanceLog: record(directory),
     caTtl: 86_400,
     rootTtl: 31_536_000,
     rootPublishTime: 86_400,
@@ -70,7 +76,7 @@ async function openAuthority(cleanup: Cleanup): Promise<CertificateAuthority> {
 }
 
 /** A second. */
-async function issue(ca: CertificateAuthority): Promise<number> {
+export async function issue(ca: CertificateAuthority): Promise<number> {
   const requests = Array.from({ length: EACH }, (_, i) => {
     const spiffeId = parseSpiffeId(`spiffe://${TRUST_DOMAIN}/bench/${i}`);
     const entryId = createHash('sha1').update(spiffeId).digest('hex');

@@ -8,16 +8,22 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { isIPv4 } from 'node:net';
 import { includesRole, type Role, SidekeyError } from '../base/index.ts';
 import { FILE_TOKEN_NAME, isExpiredToken, type Tokens } from '../registry/index.ts';
+import type { Needs } from './roles.ts';
 
 /** How a request came in. */
 export type AdminCaller =
   | {
       readonly via: 'unix';
       readonly uid: number;
+      readonly pid: number;
       /** Why the caller counts as a process in a container; undefined if it does not. */
       readonly contained: string | undefined;
     }
-  | { readonly via: 'tcp' };
+  | {
+      readonly via: 'tcp';
+      /** The address of the client, without its port. */
+      readonly address: string;
+    };
 
 /** The sender of an accepted request: a user of the Unix socket, who may do everything, or the owner of a token. */
 export type Requester =
@@ -48,14 +54,14 @@ export interface AccessRequest {
   readonly host: string | undefined;
   readonly authorization: string | undefined;
   /** The least role that the request needs; `open`: it needs no token. */
-  readonly needs: Role | 'open';
+  readonly needs: Needs;
 }
 
 /**
- * The sender of the request; undefined for a request on TCP that needs no token.
- * @throws ERR_FORBIDDEN, ERR_FORBIDDEN_HOST, ERR_UNAUTHORIZED, ERR_FORBIDDEN_ROLE
+ * The sender of the request; undefined for a request on TCP that needs no token. {@link checkRole} must follow.
+ * @throws ERR_FORBIDDEN, ERR_FORBIDDEN_HOST, ERR_UNAUTHORIZED
  */
-export function authorize(caller: AdminCaller, request: AccessRequest, rules: AccessRules): Requester | undefined {
+export function identify(caller: AdminCaller, request: AccessRequest, rules: AccessRules): Requester | undefined {
   if (caller.via === 'unix') {
     if (caller.contained !== undefined) {
       throw new SidekeyError(
@@ -72,13 +78,16 @@ export function authorize(caller: AdminCaller, request: AccessRequest, rules: Ac
       `the Host ${JSON.stringify(request.host ?? '')} is neither a loopback name nor an --admin-host`,
     );
   }
-  if (request.needs === 'open') return undefined;
-  const requester = ownerOfToken(request.authorization, rules);
-  if (includesRole(requester.role, request.needs)) return requester;
+  return request.needs === 'open' ? undefined : ownerOfToken(request.authorization, rules);
+}
+
+/** @throws ERR_FORBIDDEN_ROLE if the requester's role does not include the needed one */
+export function checkRole(requester: Requester | undefined, needs: Needs): void {
+  if (needs === 'open' || requester?.kind !== 'token' || includesRole(requester.role, needs)) return;
   throw new SidekeyError(
     'ERR_FORBIDDEN_ROLE',
-    `this needs a token with the role ${request.needs}, and the token ${requester.name} has the role ${requester.role}`,
-    { extra: { needed_role: request.needs } },
+    `this needs a token with the role ${needs}, and the token ${requester.name} has the role ${requester.role}`,
+    { extra: { needed_role: needs } },
   );
 }
 

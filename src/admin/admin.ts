@@ -87,7 +87,13 @@ export function createAdmin(options: AdminOptions): Admin {
     callerOf: (socket) => ({ via: 'unix', ...options.unixCaller(socket) }),
     handle,
   });
-  const tcp = createDoor({ ...ofDoors, tls, name: 'TCP', callerOf: () => ({ via: 'tcp' }), handle });
+  const tcp = createDoor({
+    ...ofDoors,
+    tls,
+    name: 'TCP',
+    callerOf: ({ remoteAddress }) => ({ via: 'tcp', address: remoteAddress ?? 'unknown' }),
+    handle,
+  });
   return {
     unix: unix.server,
     tcp: tcp.server,

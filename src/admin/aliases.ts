@@ -5,12 +5,13 @@ import type { Static } from 'typebox';
 import { type Problem, SidekeyError } from '../base/index.ts';
 import { type Alias, parseAliasHost, parseAliasTarget, type Registry } from '../registry/index.ts';
 import type { ReservedNames, SpiffeId } from '../spiffe/index.ts';
+import type { ByOf } from './actor.ts';
 import * as schema from './schema.ts';
 import { time } from './time.ts';
 
 type AliasParams = { Params: Static<typeof schema.ALIAS_PARAMS> };
 
-export function addAliasRoutes(app: FastifyInstance, registry: Registry, reserved?: ReservedNames): void {
+export function addAliasRoutes(app: FastifyInstance, registry: Registry, byOf: ByOf, reserved?: ReservedNames): void {
   const { aliases } = registry;
   app.get(
     '/v1/aliases',
@@ -48,10 +49,11 @@ export function addAliasRoutes(app: FastifyInstance, registry: Registry, reserve
         response: { 200: schema.SET_ALIAS, 201: schema.SET_ALIAS },
       },
     },
-    async ({ params, body }, reply) => {
+    async (request, reply) => {
+      const { params, body } = request;
       const host = parseAliasHost(params.host, reserved);
       const spiffeId = parseAliasTarget(body, registry.trustDomain);
-      const { value, created } = await aliases.set(host, spiffeId);
+      const { value, created } = await aliases.set(host, spiffeId, byOf(request));
       return reply.code(created ? 201 : 200).send({ ...toJson(value), warnings: warningsOf(spiffeId, registry) });
     },
   );
@@ -66,8 +68,8 @@ export function addAliasRoutes(app: FastifyInstance, registry: Registry, reserve
         response: { 204: schema.NOTHING },
       },
     },
-    async ({ params: { host } }, reply) => {
-      await aliases.delete(host);
+    async (request, reply) => {
+      await aliases.delete(request.params.host, byOf(request));
       return reply.code(204).send();
     },
   );

@@ -2,14 +2,17 @@
 
 import type { IncomingMessage } from 'node:http';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, type RouteOptions } from 'fastify';
+import type { Refusal } from '../audit/index.ts';
 import { BODY_LIMIT, type Clock, ERRORS, type ErrorCode, refuseDeep, SidekeyError } from '../base/index.ts';
 import type { Ledger } from '../delivery/index.ts';
 import type { Decisions, Identities } from '../identity/index.ts';
-import type { EntryRules, Registry, WarningsOf } from '../registry/index.ts';
+import type { AuditStore, EntryRules, Registry, WarningsOf } from '../registry/index.ts';
 import type { ReservedNames } from '../spiffe/index.ts';
 import { type Counters, type LimitName, type Log, ownedLog } from '../telemetry/index.ts';
-import { type AdminCaller, authorize, type Requester } from './access.ts';
+import { type AdminCaller, checkRole, identify, type Requester } from './access.ts';
+import { actorOf, type ByOf } from './actor.ts';
 import { addAliasRoutes } from './aliases.ts';
+import { addAuditRoutes } from './audit.ts';
 import { addBackupRoutes, type BackupRouteParts } from './backup.ts';
 import { addBundleRoutes } from './bundles.ts';
 import { type AdminCa, addCaRoutes } from './ca.ts';
@@ -72,6 +75,9 @@ export interface AppOptions {
   readonly admit: (request: IncomingMessage, requester: Requester) => void;
   /** The token of the file, which has the role admin; undefined: there is none. */
   readonly token: () => string | undefined;
+  readonly audit: AuditStore;
+  /** Counts a refused request for the audit. */
+  readonly onRefused: (refusal: Refusal) => void;
   /** SDS names that aliases may not have; undefined: those of SPIRE. */
   readonly reservedNames?: ReservedNames;
   /** Host names that TCP callers may use, in addition to the loopback names. */
@@ -80,6 +86,8 @@ export interface AppOptions {
 
 /** Statuses of refused callers. */
 const REFUSED: ReadonlySet<number> = new Set([401, 403]);
+/** Statuses of refused changes. */
+const REFUSED_CHANGES: ReadonlySet<number> = new Set([400, 409, 412]);
 
 /** The errors that say that a limit was reached. */
 const LIMIT_OF: Partial<Record<ErrorCode, LimitName>> = {
@@ -90,6 +98,7 @@ const LIMIT_OF: Partial<Record<ErrorCode, LimitName>> = {
 
 export function createApp(options: AppOptions): FastifyInstance {
   const { callerOf, counters, log, requests, version } = options;
+  const byOf: ByOf = ({ raw, requester }) => actorOf(callerOf(raw)!, requester);
   const refusedLog = ownedLog(log, 'refused admin callers');
   const routes: RouteOptions[] = [];
   const needs = new Map<string, Needs>();
@@ -111,7 +120,9 @@ export function createApp(options: AppOptions): FastifyInstance {
     try {
       const { method, routeOptions } = request;
       const needed = needs.get(`${method} ${routeOptions.url}`) ?? NEEDS_OF_UNKNOWN;
-      request.requester = checkAccess(request, callerOf(request.raw), needed, options);
+      request.requester = requesterOf(request, callerOf(request.raw), needed, options);
+      checkRole(request.requester, needed);
+      if (request.requester !== undefined && needed !== 'open') options.admit(request.raw, request.requester);
     } catch (thrown) {
       // Closes the connection, so that the rest of the request is not read.
       reply.header('connection', 'close');
@@ -130,8 +141,20 @@ export function createApp(options: AppOptions): FastifyInstance {
       'admin request',
     );
   });
-  app.setErrorHandler((thrown, { method, url, routeOptions }, reply) => {
+  app.setErrorHandler((thrown, { method, url, raw, requester, routeOptions }, reply) => {
     const error = toSidekeyError(thrown, routeOptions.bodyLimit);
+    const { status } = ERRORS[error.code];
+    const caller = callerOf(raw);
+    const isChange = method !== 'GET' && method !== 'HEAD' && REFUSED_CHANGES.has(status);
+    if (caller !== undefined && (isChange || REFUSED.has(status))) {
+      // The pattern of the path: the path itself may be anything.
+      options.onRefused({
+        action: 'admin.refused',
+        by: actorOf(caller, requester),
+        code: error.code,
+        what: `${method} ${routeOptions.url ?? '(no such path)'}`,
+      });
+    }
     const limit = LIMIT_OF[error.code];
     if (limit !== undefined) counters.limits.add(limit);
     const request = { method, path: pathOf(url) };
@@ -146,21 +169,22 @@ export function createApp(options: AppOptions): FastifyInstance {
     parseJson(body),
   );
 
-  addEntryRoutes(app, options);
-  addDeclaredRoutes(app, { ...options, ...options.explain });
-  addBundleRoutes(app, options);
-  addAliasRoutes(app, options.registry, options.reservedNames);
-  addCaRoutes(app, options.ca);
+  addEntryRoutes(app, options, byOf);
+  addDeclaredRoutes(app, { ...options, ...options.explain }, byOf);
+  addBundleRoutes(app, options, byOf);
+  addAliasRoutes(app, options.registry, byOf, options.reservedNames);
+  addCaRoutes(app, options.ca, byOf);
   addProxyRoutes(app, options);
   addDecisionRoutes(app, options.decisions);
+  addAuditRoutes(app, options.audit);
   addExplainRoutes(app, { ...options, ...options.explain });
   addDoctorRoutes(app, options);
-  addBackupRoutes(app, options);
+  addBackupRoutes(app, options, byOf);
   addEventRoutes(app, options.eventReaders);
-  addTokenRoutes(app, options);
+  addTokenRoutes(app, options, byOf);
   addHealthRoutes(app, options.ready);
   addMetricsRoute(app, options.metrics);
-  addLogLevelRoutes(app, options.logLevel);
+  addLogLevelRoutes(app, options, byOf);
   let document: Record<string, unknown> | undefined;
   app.get(
     '/openapi.json',
@@ -191,20 +215,18 @@ function logged(caller: AdminCaller | undefined, requester: Requester | undefine
   return requester?.kind === 'token' ? { ...caller, token_name: requester.name } : caller;
 }
 
-/** @throws ERR_FORBIDDEN, ERR_FORBIDDEN_HOST, ERR_UNAUTHORIZED, ERR_FORBIDDEN_ROLE */
-function checkAccess(
+/** See {@link identify}. */
+function requesterOf(
   request: FastifyRequest,
   caller: AdminCaller | undefined,
   needs: Needs,
-  { token, registry, hosts, clock, admit }: AppOptions,
+  { token, registry, hosts, clock }: AppOptions,
 ): Requester | undefined {
   if (caller === undefined) throw new SidekeyError('ERR_FORBIDDEN', 'the kernel does not say which process is calling');
   const { host, authorization } = request.headers;
   const { tokens } = registry;
   const rules = { ownerUid: process.geteuid!(), token: token(), tokens, hosts, now: clock.now() };
-  const requester = authorize(caller, { host, authorization, needs }, rules);
-  if (requester !== undefined && needs !== 'open') admit(request.raw, requester);
-  return requester;
+  return identify(caller, { host, authorization, needs }, rules);
 }
 
 const UTF8 = new TextDecoder('utf-8', { fatal: true });

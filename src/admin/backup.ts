@@ -3,13 +3,17 @@
 import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
-import { SidekeyError } from '../base/index.ts';
+import { type Clock, SidekeyError } from '../base/index.ts';
+import type { AuditStore } from '../registry/index.ts';
 import type { AdminCaller } from './access.ts';
+import type { ByOf } from './actor.ts';
 
 export interface BackupRouteParts {
   /** Takes a snapshot and returns its archive. @throws ERR_BACKUP_RUNNING, ERR_STORE */
   readonly backup: () => Promise<AsyncGenerator<Buffer>>;
   readonly callerOf: (request: IncomingMessage) => AdminCaller | undefined;
+  readonly audit: AuditStore;
+  readonly clock: Clock;
 }
 
 const MEDIA_TYPE = 'application/x-tar';
@@ -17,7 +21,8 @@ const MEDIA_TYPE = 'application/x-tar';
 /** A reader that takes nothing for so long is disconnected, in milliseconds. */
 const SILENCE_MS = 60_000;
 
-export function addBackupRoutes(app: FastifyInstance, { backup, callerOf }: BackupRouteParts): void {
+export function addBackupRoutes(app: FastifyInstance, parts: BackupRouteParts, byOf: ByOf): void {
+  const { backup, callerOf, audit, clock } = parts;
   app.post(
     '/v1/backup',
     {
@@ -35,6 +40,8 @@ export function addBackupRoutes(app: FastifyInstance, { backup, callerOf }: Back
           "a backup has the authorities' keys, which are never sent over TCP: run sidekey backup on this host, as the user of the server or as root, without --admin-url",
         );
       }
+      // The keys leave: the row is in the backup itself.
+      await audit.append([{ at: clock.now(), action: 'backup.asked', by: byOf(request) }]);
       const archive = Readable.from(await backup(), { objectMode: false });
       request.raw.socket.setTimeout(SILENCE_MS, () => request.raw.socket.destroy());
       return reply.header('content-type', MEDIA_TYPE).send(archive);

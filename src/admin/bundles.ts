@@ -14,6 +14,7 @@ import {
   type Registry,
 } from '../registry/index.ts';
 import { bundleDocument, oidcJwks, type TrustBundle } from '../spiffe/index.ts';
+import type { ByOf } from './actor.ts';
 import * as schema from './schema.ts';
 import { time } from './time.ts';
 
@@ -27,7 +28,7 @@ export interface BundleRoutesParts {
 
 type BundleParams = { Params: Static<typeof schema.BUNDLE_PARAMS> };
 
-export function addBundleRoutes(app: FastifyInstance, parts: BundleRoutesParts): void {
+export function addBundleRoutes(app: FastifyInstance, parts: BundleRoutesParts, byOf: ByOf): void {
   const { registry, ca } = parts;
   app.get(
     '/v1/bundle',
@@ -87,7 +88,7 @@ export function addBundleRoutes(app: FastifyInstance, parts: BundleRoutesParts):
   );
 
   // A separate scope, because only these routes accept PEM.
-  app.register(async (scope) => addSetRoute(scope, parts));
+  app.register(async (scope) => addSetRoute(scope, parts, byOf));
 
   app.delete<BundleParams>(
     '/v1/bundles/:trust_domain',
@@ -99,14 +100,15 @@ export function addBundleRoutes(app: FastifyInstance, parts: BundleRoutesParts):
         response: { 204: schema.NOTHING },
       },
     },
-    async ({ params }, reply) => {
-      await registry.federatedBundles.delete(parseForeignTrustDomain(params.trust_domain, registry.trustDomain));
+    async (request, reply) => {
+      const name = parseForeignTrustDomain(request.params.trust_domain, registry.trustDomain);
+      await registry.federatedBundles.delete(name, byOf(request));
       return reply.code(204).send();
     },
   );
 }
 
-function addSetRoute(scope: FastifyInstance, { registry, clock }: BundleRoutesParts): void {
+function addSetRoute(scope: FastifyInstance, { registry, clock }: BundleRoutesParts, byOf: ByOf): void {
   scope.addContentTypeParser(PEM, { parseAs: 'string' }, async (_request: unknown, body: string) => body);
   scope.put<BundleParams>(
     '/v1/bundles/:trust_domain',
@@ -120,7 +122,8 @@ function addSetRoute(scope: FastifyInstance, { registry, clock }: BundleRoutesPa
         response: { 200: schema.SET_BUNDLE, 201: schema.SET_BUNDLE },
       },
     },
-    async ({ params, headers, body }, reply) => {
+    async (request, reply) => {
+      const { params, headers, body } = request;
       const { federatedBundles } = registry;
       const trustDomain = parseForeignTrustDomain(params.trust_domain, registry.trustDomain);
       const warnings: Problem[] = [];
@@ -129,7 +132,7 @@ function addSetRoute(scope: FastifyInstance, { registry, clock }: BundleRoutesPa
       const isPem = mediaType(headers['content-type'] ?? '') === PEM;
       const input = isPem ? parseBundlePem(String(body ?? ''), rules) : parseBundleDocument(body, rules);
       checkSequence(input, federatedBundles.get(trustDomain), warn);
-      const { value, created } = await federatedBundles.set(trustDomain, input);
+      const { value, created } = await federatedBundles.set(trustDomain, input, byOf(request));
       return reply.code(created ? 201 : 200).send({ ...summary(value), warnings });
     },
   );

@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import type { Static } from 'typebox';
 import { SidekeyError } from '../base/index.ts';
 import type { AuthorityInfo, CertificateAuthority, LaggingProxy, UpstreamInfo } from '../ca/index.ts';
+import type { ByOf } from './actor.ts';
 import { readMember } from './body-member.ts';
 import { AUTHORITIES, AUTHORITY_PARAMS, type AuthoritiesJson, IMPORT, ROTATE } from './ca-schema.ts';
 import { maybeTime, time } from './time.ts';
@@ -16,7 +17,7 @@ export type AdminCa = Pick<
   'bundle' | 'authorities' | 'rotate' | 'taint' | 'import' | 'upstream' | 'onMove'
 >;
 
-export function addCaRoutes(app: FastifyInstance, ca: AdminCa): void {
+export function addCaRoutes(app: FastifyInstance, ca: AdminCa, byOf: ByOf): void {
   app.get(
     '/v1/ca',
     { schema: { operationId: 'listAuthorities', summary: 'List the authorities', response: { 200: AUTHORITIES } } },
@@ -34,8 +35,8 @@ export function addCaRoutes(app: FastifyInstance, ca: AdminCa): void {
         response: { 200: AUTHORITIES },
       },
     },
-    async ({ body }) => {
-      await ca.import(readCertificates(body));
+    async (request) => {
+      await ca.import(readCertificates(request.body), byOf(request));
       return listAuthorities(ca);
     },
   );
@@ -52,8 +53,8 @@ export function addCaRoutes(app: FastifyInstance, ca: AdminCa): void {
         response: { 200: AUTHORITIES },
       },
     },
-    async ({ params }) => {
-      await ca.taint(params.id);
+    async (request) => {
+      await ca.taint(request.params.id, byOf(request));
       return listAuthorities(ca);
     },
   );
@@ -70,8 +71,8 @@ export function addCaRoutes(app: FastifyInstance, ca: AdminCa): void {
         response: { 200: AUTHORITIES },
       },
     },
-    async ({ body }) => {
-      await ca.rotate(readRole(body));
+    async (request) => {
+      await ca.rotate(readRole(request.body), byOf(request));
       return listAuthorities(ca);
     },
   );

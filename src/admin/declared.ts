@@ -24,6 +24,7 @@ import {
 } from '../registry/index.ts';
 import { formatSelector } from '../spiffe/index.ts';
 import type { Log } from '../telemetry/index.ts';
+import type { ByOf } from './actor.ts';
 import { tellWarnings } from './entries.ts';
 import { onlyMembers, readSource } from './entry-requests.ts';
 import { inSlices } from './json-pieces.ts';
@@ -50,7 +51,7 @@ const MOST_OF_PIECE = 64 * 1024;
 
 const UTF8 = new TextDecoder('utf-8', { fatal: true });
 
-export function addDeclaredRoutes(app: FastifyInstance, parts: DeclaredRoutesParts): void {
+export function addDeclaredRoutes(app: FastifyInstance, parts: DeclaredRoutesParts, byOf: ByOf): void {
   const turnstile = new Turnstile(MOST_AT_ONCE);
   /** By request: lets the next one in. A client that does not read its answer must not keep others waiting. */
   const leaves = new WeakMap<object, () => void>();
@@ -89,7 +90,7 @@ export function addDeclaredRoutes(app: FastifyInstance, parts: DeclaredRoutesPar
         const source = readSource(given);
         const inputs = await readEntryInputs(entries, entryRules);
         const { dry_run: dryRun, prune, adopt } = query;
-        const changes = await registry.replaceSource(source, inputs, { dryRun, prune, adopt });
+        const changes = await registry.replaceSource(source, inputs, { dryRun, prune, adopt, by: byOf(request) });
         const effects = dryRun ? await effectsOf(changes, parts) : undefined;
         const warnings = [...(await warningsInSlices(inputs, warningsOf)), ...twinWarnings(changes)];
         const told = tellWarnings(log, warnings, (index) => storedAs(inputs[index]!, registry), true);

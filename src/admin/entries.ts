@@ -19,6 +19,7 @@ import {
   type WarningsOf,
 } from '../registry/index.ts';
 import type { Log } from '../telemetry/index.ts';
+import type { ByOf } from './actor.ts';
 import { badMember, isObject, readExport, readIfMatch, readListQuery } from './entry-requests.ts';
 import * as schema from './schema.ts';
 
@@ -33,6 +34,7 @@ interface EntryRoutesParts {
 export function addEntryRoutes(
   app: FastifyInstance,
   { registry, entryRules: rules, warningsOf, log, self }: EntryRoutesParts,
+  byOf: ByOf,
 ): void {
   const warn = (warnings: readonly EntryWarning[], stored: (index: number) => Entry | undefined, isList: boolean) =>
     tellWarnings(log, warnings, stored, isList);
@@ -48,18 +50,19 @@ export function addEntryRoutes(
         response: { 201: schema.MADE_ENTRIES },
       },
     },
-    async ({ body }, reply) => {
+    async (request, reply) => {
+      const { body } = request;
       reply.code(201);
       if (isObject(body) && Object.hasOwn(body, 'entries')) {
         const inputs = parseEntryInputs(readExport(body), rules);
         if (inputs.length === 0) throw badMember('/entries', 'it is empty', 'give at least one entry');
-        const entries = await registry.create(inputs, API_SOURCE);
+        const entries = await registry.create(inputs, API_SOURCE, byOf(request));
         return reply.send({
           entries: toJson(entries),
           ...warn(warningsOf(entries), (index) => entries[index], true),
         });
       }
-      const [entry] = await registry.create([parseEntryInput(body, rules)], API_SOURCE);
+      const [entry] = await registry.create([parseEntryInput(body, rules)], API_SOURCE, byOf(request));
       return sendEntry(
         reply,
         entry!,
@@ -118,9 +121,10 @@ export function addEntryRoutes(
         response: { 200: schema.MADE_ENTRY },
       },
     },
-    async ({ params: { id }, headers, body }, reply) => {
-      const patch = parseEntryPatch(body, rules, id);
-      const entry = await registry.update(id, patch, readIfMatch(headers['if-match']));
+    async (request, reply) => {
+      const { id } = request.params;
+      const patch = parseEntryPatch(request.body, rules, id);
+      const entry = await registry.update(id, patch, readIfMatch(request.headers['if-match']), byOf(request));
       const declared = declaredWarning(entry, await declaredAt(entry, self.entriesFile));
       const warnings = [...(declared === undefined ? [] : [{ index: 0, warning: declared }]), ...warningsOf([entry])];
       return sendEntry(
@@ -143,8 +147,8 @@ export function addEntryRoutes(
         response: { 204: schema.NOTHING },
       },
     },
-    async ({ params: { id }, headers }, reply) => {
-      await registry.delete(id, readIfMatch(headers['if-match']));
+    async (request, reply) => {
+      await registry.delete(request.params.id, readIfMatch(request.headers['if-match']), byOf(request));
       return reply.code(204).send();
     },
   );

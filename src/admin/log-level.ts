@@ -2,8 +2,10 @@
 
 import type { FastifyInstance } from 'fastify';
 import Type from 'typebox';
-import { nearest, SidekeyError } from '../base/index.ts';
+import { type Clock, nearest, SidekeyError } from '../base/index.ts';
+import type { AuditStore } from '../registry/index.ts';
 import { LOG_LEVELS, type LogLevel } from '../telemetry/index.ts';
+import type { ByOf } from './actor.ts';
 import { readMember } from './body-member.ts';
 import { titled } from './titled.ts';
 
@@ -29,7 +31,14 @@ const LOG_LEVEL = titled(
 
 const CHANGE = titled('LogLevelChange', Type.Object({ level: Level }, { additionalProperties: false }));
 
-export function addLogLevelRoutes(app: FastifyInstance, control: LevelControl): void {
+export interface LogLevelRouteParts {
+  readonly logLevel: LevelControl;
+  readonly audit: Pick<AuditStore, 'append'>;
+  readonly clock: Clock;
+}
+
+export function addLogLevelRoutes(app: FastifyInstance, parts: LogLevelRouteParts, byOf: ByOf): void {
+  const { logLevel: control, audit, clock } = parts;
   const answer = () => ({ level: control.level(), setting: control.setting });
   app.get(
     '/v1/log-level',
@@ -47,8 +56,15 @@ export function addLogLevelRoutes(app: FastifyInstance, control: LevelControl): 
         response: { 200: LOG_LEVEL },
       },
     },
-    ({ body }) => {
-      control.change(readLevel(body));
+    async (request) => {
+      const level = readLevel(request.body);
+      const before = control.level();
+      if (level !== before) {
+        // First, so that nobody turns the log off without a record of it.
+        const change = { before: { level: before }, after: { level } };
+        await audit.append([{ at: clock.now(), action: 'log_level.changed', by: byOf(request), ...change }]);
+        control.change(level);
+      }
       return answer();
     },
   );

@@ -31,6 +31,8 @@ const ROUTES: Readonly<Record<string, Needs>> = {
   'POST /v1/ca/rotate': 'admin',
   'POST /v1/ca/import': 'admin',
   'POST /v1/ca/:id/taint': 'admin',
+  // It has the addresses and attempts of everybody, refused ones too, which are no business of who reads entries.
+  'GET /v1/audit': 'admin',
   // Only on the Unix socket: it has the keys.
   'POST /v1/backup': 'admin',
   'GET /v1/proxies': 'read',

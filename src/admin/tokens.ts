@@ -5,6 +5,7 @@ import type { Static } from 'typebox';
 import type { Clock } from '../base/index.ts';
 import { isExpiredToken, parseTokenInput, type Registry, type Token } from '../registry/index.ts';
 import type { Log } from '../telemetry/index.ts';
+import type { ByOf } from './actor.ts';
 import { NOTHING } from './schema.ts';
 import { maybeTime, time } from './time.ts';
 import { NEW_TOKEN, TOKEN_INPUT, TOKEN_PARAMS, TOKENS, type TokenJson } from './token-schema.ts';
@@ -15,7 +16,7 @@ export interface TokenRoutesParts {
   readonly log: Log;
 }
 
-export function addTokenRoutes(app: FastifyInstance, { registry, clock, log }: TokenRoutesParts): void {
+export function addTokenRoutes(app: FastifyInstance, { registry, clock, log }: TokenRoutesParts, byOf: ByOf): void {
   const { tokens } = registry;
   app.get(
     '/v1/tokens',
@@ -34,9 +35,10 @@ export function addTokenRoutes(app: FastifyInstance, { registry, clock, log }: T
         errors: ['ERR_TOKEN_EXISTS'],
       },
     },
-    async ({ body, requester }, reply) => {
+    async (request, reply) => {
+      const { body, requester } = request;
       const now = clock.now();
-      const { token, text } = await tokens.create(parseTokenInput(body, now));
+      const { token, text } = await tokens.create(parseTokenInput(body, now), byOf(request));
       log.info({ name: token.name, role: token.role, by: requester }, 'a token was made');
       // Nothing on the way may keep the text.
       reply.code(201).header('cache-control', 'no-store');
@@ -54,8 +56,10 @@ export function addTokenRoutes(app: FastifyInstance, { registry, clock, log }: T
         response: { 204: NOTHING },
       },
     },
-    async ({ params: { name }, requester }, reply) => {
-      await tokens.revoke(name);
+    async (request, reply) => {
+      const { params, requester } = request;
+      const { name } = params;
+      await tokens.revoke(name, byOf(request));
       log.info({ name, by: requester }, 'a token was revoked');
       return reply.code(204).send();
     },

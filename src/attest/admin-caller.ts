@@ -10,6 +10,8 @@ import { openPeerPidfd, openPeerPidfdByPid, peerCredentials } from './socket-pee
 
 export interface AdminProcess {
   readonly uid: number;
+  /** In Sidekey's pid namespace; 0: it is in another one. */
+  readonly pid: number;
   /**
    * The reason why the process counts as contained, undefined if it does not; SO_PEERCRED shows root in a container as
    * root.
@@ -24,9 +26,9 @@ export interface AdminProcess {
  */
 export function readAdminCaller(socket: net.Socket, whyContained: WhyContained, pinByPid: boolean): AdminProcess {
   const { pid, uid } = peerCredentials(socket);
-  if (pid === 0) return { uid, contained: whyContained(0, undefined) };
+  if (pid === 0) return { uid, pid, contained: whyContained(0, undefined) };
   const pidfd = pinByPid ? openPeerPidfdByPid(socket) : openPeerPidfd(socket);
-  return { uid, contained: containedPeer(pid, pidfd, whyContained) };
+  return { uid, pid, contained: containedPeer(pid, pidfd, whyContained) };
 }
 
 /** A process that has ended counts as contained, because it can't be read. */

@@ -7,6 +7,7 @@
  */
 
 import { isDeepStrictEqual } from 'node:util';
+import { type Actor, SERVER } from '../audit/index.ts';
 import { type Clock, isValidAt, Listeners, SidekeyError } from '../base/index.ts';
 import type { AuthorityKeyType, TrustDomain } from '../spiffe/index.ts';
 import type { Log } from '../telemetry/index.ts';
@@ -19,6 +20,7 @@ import {
   upstreamIntermediate,
   upstreamRoot,
 } from './authority.ts';
+import { type AuthorityAuditor, audited } from './authority-audit.ts';
 import { AuthorityLog } from './authority-log.ts';
 import { type AuthorityView, listAuthorities, movesBetween, troubleOf, upstreamInfo } from './authority-report.ts';
 import type { OwnBundle } from './bundle.ts';
@@ -32,7 +34,7 @@ import { localSigner, type Signer } from './signer.ts';
 import { isTrusted, moved, type Slot } from './slot.ts';
 import { statesAfter } from './stored-states.ts';
 import { hasOther, markTainted, taintedSigners, taintedWith } from './taint.ts';
-import type { AuthorityInfo, AuthorityMove, LaggingProxy, UpstreamInfo } from './types.ts';
+import type { AuditedMove, AuthorityInfo, AuthorityMove, LaggingProxy, UpstreamInfo } from './types.ts';
 import type { MintedKey, UpstreamAuthority } from './upstream/upstream.ts';
 
 export interface AuthoritiesOptions {
@@ -48,6 +50,7 @@ export interface AuthoritiesOptions {
   readonly terms: RotationTerms;
   /** The upstream that signs the intermediates; undefined: own roots sign them. {@link Authorities.close} closes it. */
   readonly upstream?: UpstreamAuthority | undefined;
+  readonly auditor: AuthorityAuditor;
   /** The proxies that have not acknowledged the bundle with this sequence number. */
   readonly lagging: (sequenceNumber: number) => Iterable<LaggingProxy>;
   /** The proxies that may still use an SVID of one of these authorities. */
@@ -70,6 +73,7 @@ export class Authorities {
   readonly #options: AuthoritiesOptions;
   readonly #startedAt: number;
   readonly #log: AuthorityLog;
+  readonly #audit: AuthorityAuditor;
   readonly #minter: Minter | undefined;
   #slots: Slots;
   /** The states on disk. */
@@ -80,8 +84,8 @@ export class Authorities {
   #replacing = false;
   /** The roles that an operator asked to replace; the next review does it. */
   readonly #asked = new Set<AuthorityRole>();
-  /** The IDs of authorities that an operator declared tainted, until the taint is stored. */
-  readonly #tainting = new Set<string>();
+  /** The IDs of authorities that an operator declared tainted, until the taint is stored, and who did. */
+  readonly #tainting = new Map<string, Actor>();
   /** Answers of the upstream that have not been stored. */
   #arrived: Arrival[] = [];
   readonly #reviews: Reviews;
@@ -94,6 +98,7 @@ export class Authorities {
     this.#startedAt = clock.now();
     bundle.continueAfter(state.sequenceNumber);
     this.#log = new AuthorityLog(log);
+    this.#audit = options.auditor;
     const take = (minted: MintedKey) => this.#take(minted);
     const life = terms.intermediateLife;
     const isAutomatic = upstream !== undefined && upstream.manual === undefined;
@@ -147,7 +152,7 @@ export class Authorities {
   /** The files as {@link KeyStore.snapshot}; a taint that is declared, but not stored yet, has its mark too. */
   snapshot(): Map<string, Buffer> {
     const files = this.#options.store.snapshot();
-    for (const id of this.#tainting) files.set(KeyStore.markOf(id), Buffer.alloc(0));
+    for (const id of this.#tainting.keys()) files.set(KeyStore.markOf(id), Buffer.alloc(0));
     return files;
   }
 
@@ -166,14 +171,17 @@ export class Authorities {
    * @throws ERR_AUTHORITY_STATE if there is no offline root, or no request; ERR_UPSTREAM if they are refused; ERR_CA if
    * they cannot be stored
    */
-  async import(certificates: string): Promise<void> {
+  async import(certificates: string, by: Actor = SERVER): Promise<void> {
     const { upstream } = this.#options;
     if (upstream?.manual === undefined) {
       const what =
         upstream === undefined ? 'own roots sign the intermediates' : `${upstream.description} signs the intermediates`;
       throw new SidekeyError('ERR_AUTHORITY_STATE', `${what}: sidekey ca import needs --offline-root`);
     }
-    await this.#take(await upstream.manual.answer(certificates));
+    const answer = await upstream.manual.answer(certificates);
+    const roots = answer.roots.map((root) => upstreamRoot(root).id);
+    await this.#audit.asked(this.#options.clock.now(), 'authority.import_asked', by, { role: 'intermediate', roots });
+    await this.#take(answer);
     await upstream.manual.taken();
   }
 
@@ -183,7 +191,7 @@ export class Authorities {
    * @throws ERR_ROTATION_LIMIT; ERR_AUTHORITY_STATE for an upstream's root; ERR_UPSTREAM; ERR_CA if the new one cannot
    * be made or stored
    */
-  async rotate(role: AuthorityRole): Promise<void> {
+  async rotate(role: AuthorityRole, by: Actor = SERVER): Promise<void> {
     const { upstream } = this.#options;
     if (upstream !== undefined && role === 'root') {
       throw new SidekeyError(
@@ -192,6 +200,7 @@ export class Authorities {
       );
     }
     this.#checkLimit(role);
+    await this.#audit.asked(this.#options.clock.now(), 'authority.rotate_asked', by, { role });
     if (upstream?.manual !== undefined) {
       await upstream.manual.prepare();
       return;
@@ -232,7 +241,7 @@ export class Authorities {
    * @throws ERR_NOT_FOUND; ERR_AUTHORITY_STATE, ERR_UPSTREAM if the upstream signs under no other root; ERR_CA if the
    * states cannot be stored; then nothing is signed until a later review stores them
    */
-  async taint(id: string): Promise<void> {
+  async taint(id: string, by: Actor = SERVER): Promise<void> {
     const slot = this.#find(id);
     if (slot === undefined) throw new SidekeyError('ERR_NOT_FOUND', `there is no authority ${id}: see sidekey ca show`);
     if (slot.state === 'tainted') return;
@@ -247,7 +256,7 @@ export class Authorities {
         );
       }
     }
-    for (const one of ids) this.#tainting.add(one);
+    for (const one of ids) this.#tainting.set(one, by);
     // Even if the review fails, the tainted authority must sign nothing more.
     if (this.#signer !== undefined && ids.has(this.#signer.id)) this.#signer = undefined;
     try {
@@ -317,7 +326,8 @@ export class Authorities {
     const before = this.#slots;
     if (this.#arrived.length > 0) await this.#storeArrived(now);
     // Authorities that are tainted while this review runs need another review.
-    const tainting = new Set(this.#tainting);
+    const taintedBy = new Map(this.#tainting);
+    const tainting: ReadonlySet<string> = new Set(taintedBy.keys());
     if (tainting.size > 0) {
       this.#replacing = true;
       this.#log.tainted([...tainting]);
@@ -328,7 +338,9 @@ export class Authorities {
     const isNewlyPublished = next.next !== undefined && next.next.slot.authority !== this.#next?.slot.authority;
     const trusted = next.roots.filter((slot) => isTrusted(slot, now)).map(({ authority }) => authority);
     const { bundle } = this.#options;
-    await this.#save(statesAfter({ before: this.#state, plan: next, trusted, tainting, now, bundle }));
+    const moves = movesBetween(before, next, now);
+    const states = statesAfter({ before: this.#state, plan: next, trusted, tainting, now, bundle });
+    await this.#save(states, audited(moves, taintedBy));
     this.#slots = next;
     this.#next = next.next?.activation.isDue === false ? next.next : undefined;
     for (const id of tainting) this.#tainting.delete(id);
@@ -342,9 +354,11 @@ export class Authorities {
       this.#replacing = false;
       this.replaced.tell();
     }
-    if (this.moves.size > 0) for (const move of movesBetween(before, next, now)) this.moves.tell(move);
+    for (const move of moves) this.moves.tell(move);
     if (next.wantsMint) this.#request();
     for (const { authority } of next.gone) await this.#remove(authority);
+    // Last, so that a taint takes effect even while the database fails. No SVID can be issued then.
+    await this.#audit.flush();
   }
 
   /** Requests an intermediate from the upstream, or prepares the request that a person takes to the offline root. */
@@ -464,10 +478,10 @@ export class Authorities {
     if (before !== undefined && root !== undefined && !isUnder(before, root.authority)) this.#replacing = true;
   }
 
-  /** Stores the states and the bundle's number in one write, if anything has changed. */
-  async #save(state: AuthorityState): Promise<void> {
+  /** Stores the states, the bundle's number and the moves in one write, if anything has changed. */
+  async #save(state: AuthorityState, moves: readonly AuditedMove[]): Promise<void> {
     if (isDeepStrictEqual(state, this.#state)) return;
-    await this.#options.store.saveState(state);
+    await this.#options.store.saveState(state, moves);
     this.#state = state;
   }
 }

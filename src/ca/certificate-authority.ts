@@ -4,6 +4,7 @@ import { type Clock, SidekeyError } from '../base/index.ts';
 import type { AuthorityKeyType, SvidKeyType, TrustDomain } from '../spiffe/index.ts';
 import type { Log } from '../telemetry/index.ts';
 import { Authorities } from './authorities.ts';
+import { type AuthorityAudit, AuthorityAuditor, NO_AUDIT } from './authority-audit.ts';
 import { OwnBundle } from './bundle.ts';
 import type { IssuanceTimes } from './issuance-times.ts';
 import { Issuer } from './issuer.ts';
@@ -24,6 +25,8 @@ export interface CertificateAuthorityOptions extends Passphrases {
   readonly clock: Clock;
   readonly log: Log;
   readonly issuanceLog: IssuanceLog;
+  /** Records changes of the authorities; by default nothing does. */
+  readonly audit?: AuthorityAudit;
   /** Lifetime of an intermediate, in seconds. */
   readonly caTtl: number;
   /** Lifetime of a root, in seconds; it is replaced after half of it. */
@@ -106,7 +109,7 @@ export function inspectJwtKeys(
  * @throws ERR_CONFIG if the subject is invalid; ERR_CA if a stored authority is unusable, with its file and the remedy
  */
 export async function openCertificateAuthority(options: CertificateAuthorityOptions): Promise<CertificateAuthority> {
-  const { trustDomain, dir, clock, log, issuanceLog, offlineRoot } = options;
+  const { trustDomain, dir, clock, log, issuanceLog, offlineRoot, audit = NO_AUDIT } = options;
   const { x509SvidTtl, x509SvidKeyType, caKeyType: keyType, issuanceTimes: times } = options;
   const { random = Math.random, lagging = () => [], using = () => [] } = options;
   const subject = parseName(options.caSubject, 'caSubject');
@@ -116,6 +119,7 @@ export async function openCertificateAuthority(options: CertificateAuthorityOpti
   const upstream = offlineRoot === true ? offline() : options.upstream;
   const terms = rotationTerms(options);
   const bundle = new OwnBundle(trustDomain, (err) => log.error({ err }, 'authority listener failed'));
+  const auditor = await AuthorityAuditor.open(audit, store);
   const authorities = await Authorities.open({
     trustDomain,
     store,
@@ -126,10 +130,11 @@ export async function openCertificateAuthority(options: CertificateAuthorityOpti
     keyType,
     terms,
     upstream,
+    auditor,
     lagging,
     using,
   });
-  const jwtKeys = await openJwtKeys(options, store, bundle).catch(async (error: unknown) => {
+  const jwtKeys = await openJwtKeys(options, { store, bundle, auditor }).catch(async (error: unknown) => {
     await authorities.close();
     throw error;
   });
@@ -147,9 +152,9 @@ export async function openCertificateAuthority(options: CertificateAuthorityOpti
     authorities: () => [...authorities.list(), ...(jwtKeys?.list() ?? [])],
     trouble: () => authorities.trouble(),
     upstream: () => authorities.upstream(),
-    rotate: async (role) => (role === 'jwt' ? jwtKeysOf(jwtKeys).rotate() : authorities.rotate(role)),
-    taint: (id) => (jwtKeys?.has(id) ? jwtKeys.taint(id) : authorities.taint(id)),
-    import: (certificates) => authorities.import(certificates),
+    rotate: async (role, by) => (role === 'jwt' ? jwtKeysOf(jwtKeys).rotate(by) : authorities.rotate(role, by)),
+    taint: (id, by) => (jwtKeys?.has(id) ? jwtKeys.taint(id, by) : authorities.taint(id, by)),
+    import: (certificates, by) => authorities.import(certificates, by),
     snapshot: () => {
       const files = authorities.snapshot();
       return jwtKeys?.withoutTainted(files) ?? files;
@@ -174,12 +179,11 @@ export async function openCertificateAuthority(options: CertificateAuthorityOpti
 
 async function openJwtKeys(
   { jwt, clock, log }: CertificateAuthorityOptions,
-  store: KeyStore,
-  bundle: OwnBundle,
+  { store, ...parts }: { readonly store: KeyStore; readonly bundle: OwnBundle; readonly auditor: AuthorityAuditor },
 ): Promise<JwtKeys | undefined> {
   if (jwt === undefined) return undefined;
   const terms = { life: jwt.keyTtl * 1000, publishBefore: jwt.publishBefore * 1000 };
-  return JwtKeys.open({ store: store.jwtKeys(), bundle, clock, log, keyType: jwt.keyType, terms });
+  return JwtKeys.open({ ...parts, store: store.jwtKeys(), clock, log, keyType: jwt.keyType, terms });
 }
 
 function jwtKeysOf(keys: JwtKeys | undefined): JwtKeys {

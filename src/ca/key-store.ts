@@ -30,6 +30,7 @@ import {
 import { type KeyCodec, PassphraseError, type ReadPrivateKey } from './key-codec.ts';
 import { pemBlocks } from './pem.ts';
 import { areStoredSlots, type Slot, type SlotState, type StoredSlots } from './slot.ts';
+import type { AuditedMove, StoredMove } from './types.ts';
 import type { RequestStore } from './upstream/offline.ts';
 
 export interface StoredAuthorities {
@@ -73,8 +74,16 @@ export interface LookedAuthorities {
   readonly jwtKeys: InspectedJwtKey[];
 }
 
+/** What the audit needs of the states. */
+interface AuditedStates {
+  /** Increases with each write that has moves. 0 in files of earlier versions. */
+  readonly revision: number;
+  /** The moves that were not in the audit yet, oldest first. If a crash comes before they are, the next start adds them. */
+  readonly moves: readonly StoredMove[];
+}
+
 /** The content of the file of states. */
-export interface StoredStates {
+export interface StoredStates extends AuditedStates {
   readonly x509: AuthorityState;
   /** Undefined if none were stored. */
   readonly jwt: JwtKeyState | undefined;
@@ -83,6 +92,8 @@ export interface StoredStates {
 const NO_STATES: StoredStates = {
   x509: { sequenceNumber: 0, rootIds: [], slots: undefined, gone: {} },
   jwt: undefined,
+  revision: 0,
+  moves: [],
 };
 
 /** `anchor`: an upstream's root, without a key. */
@@ -127,6 +138,8 @@ export class KeyStore {
   readonly #trustDomain: TrustDomain;
   readonly #keys: KeyCodec;
   #states = NO_STATES;
+  /** The newest revision that is in the audit. */
+  #recorded = 0;
 
   private constructor(dir: string, trustDomain: TrustDomain, keys: KeyCodec) {
     this.#dir = dir;
@@ -330,18 +343,33 @@ export class KeyStore {
       write: (name, text) => writeFileAtomic(path.join(this.#dir, name), text),
       remove: (name) => rm(path.join(this.#dir, name), { force: true }),
       state: () => this.#states.jwt,
-      saveState: (jwt) => this.#saveStates({ ...this.#states, jwt }),
+      saveState: (jwt, moves) => this.#saveStates({ jwt }, moves),
       fault: (...what) => this.#fault(...what),
     });
   }
 
-  saveState(x509: AuthorityState): Promise<void> {
-    return this.#saveStates({ ...this.#states, x509 });
+  /** Stores the states, and in the same write the moves that led to them. */
+  saveState(x509: AuthorityState, moves: readonly AuditedMove[] = []): Promise<void> {
+    return this.#saveStates({ x509 }, moves);
   }
 
-  async #saveStates(states: StoredStates): Promise<void> {
+  /** The moves that are not in the audit yet, of the roots, the intermediates and the JWT keys, oldest first. */
+  get unrecorded(): readonly StoredMove[] {
+    return this.#states.moves.filter(({ revision }) => revision > this.#recorded);
+  }
+
+  /** The moves up to this revision are in the audit. Later revisions are higher, even than in a restored older copy. */
+  recorded(revision: number): void {
+    this.#recorded = Math.max(revision, this.#recorded);
+  }
+
+  async #saveStates(changed: Partial<StoredStates>, made: readonly AuditedMove[] = []): Promise<void> {
+    const before = this.#states;
+    const revision = Math.max(before.revision, this.#recorded) + (made.length === 0 ? 0 : 1);
+    const moves = [...this.unrecorded, ...made.map((move) => ({ ...move, revision }))];
+    const states = { ...before, ...changed, revision, moves };
     const { x509, jwt } = states;
-    writeFileAtomic(path.join(this.#dir, STATE_FILE), `${JSON.stringify({ ...x509, jwt })}\n`);
+    writeFileAtomic(path.join(this.#dir, STATE_FILE), `${JSON.stringify({ ...x509, jwt, revision, moves })}\n`);
     this.#states = states;
     await rm(path.join(this.#dir, OLD_STATE_FILE), { force: true });
   }
@@ -420,26 +448,25 @@ function storedSlot({ id, notBefore }: Authority, { slots }: AuthorityState): Om
   return slots[id] ?? { state: 'prepared', since: notBefore };
 }
 
+function areStoredMoves(moves: unknown): moves is StoredMove[] {
+  return Array.isArray(moves) && moves.every((move) => Number.isSafeInteger((move as StoredMove | null)?.revision));
+}
+
 function parseStates(text: string): StoredStates | undefined {
   try {
-    const {
-      sequenceNumber,
-      rootIds,
-      slots,
-      gone = {},
-      jwt,
-    } = JSON.parse(text) as Partial<AuthorityState> & {
-      readonly jwt?: unknown;
-    };
+    const parsed = JSON.parse(text) as Partial<AuthorityState & AuditedStates> & { readonly jwt?: unknown };
+    const { sequenceNumber, rootIds, slots, gone = {}, jwt, revision = 0, moves = [] } = parsed;
     const good =
       Number.isSafeInteger(sequenceNumber) &&
       sequenceNumber! >= 0 &&
       Array.isArray(rootIds) &&
       areStoredSlots(slots ?? {}) &&
-      areGone(gone);
+      areGone(gone) &&
+      Number.isSafeInteger(revision) &&
+      areStoredMoves(moves);
     if (!good) return undefined;
     const x509 = { sequenceNumber: sequenceNumber!, rootIds, slots, gone };
-    return { x509, jwt: jwt === undefined ? undefined : parseJwtKeyState(jwt) };
+    return { x509, jwt: jwt === undefined ? undefined : parseJwtKeyState(jwt), revision, moves };
   } catch {
     return undefined;
   }

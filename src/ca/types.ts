@@ -1,5 +1,6 @@
 /** The interface of the certificate authority, and the services that it needs. */
 
+import type { Actor } from '../audit/index.ts';
 import type { IssuanceRecord } from '../base/index.ts';
 import type { SpiffeId, SvidKeyType, TrustBundle, TrustDomain } from '../spiffe/index.ts';
 import type { Authority, AuthorityRole } from './authority.ts';
@@ -77,6 +78,17 @@ export interface AuthorityMove extends Pick<AuthorityInfo, 'id' | 'role'> {
   readonly state: SlotState | 'gone';
 }
 
+/** A change of an authority's state, and who asked for it. */
+export interface AuditedMove extends AuthorityMove {
+  readonly by: Actor;
+}
+
+/** A move as it is stored. */
+export interface StoredMove extends AuditedMove {
+  /** The revision of the states that have it. */
+  readonly revision: number;
+}
+
 /** A proxy that has not acknowledged a bundle, or a new SVID. */
 export interface LaggingProxy {
   readonly pid: number;
@@ -105,7 +117,7 @@ export interface IssuanceLog {
   recordIssuances(records: readonly IssuanceRecord[]): Promise<void>;
 }
 
-/** Signs SVIDs under the live intermediate. */
+/** Signs SVIDs under the live intermediate. `by` is who asks; without it, the server. */
 export interface CertificateAuthority {
   readonly trustDomain: TrustDomain;
   /**
@@ -127,15 +139,15 @@ export interface CertificateAuthority {
    * rotation is in progress.
    * @throws ERR_ROTATION_LIMIT, ERR_AUTHORITY_STATE, ERR_UPSTREAM, ERR_CA
    */
-  rotate(role: AuthorityInfo['role']): Promise<void>;
+  rotate(role: AuthorityInfo['role'], by?: Actor): Promise<void>;
   /**
    * Declares that the key of an authority may have leaked: the authority signs nothing from now on, all SVIDs are
    * reissued, and its root leaves the bundle within seconds. A JWT key leaves it at once, and the next one signs.
    * @throws ERR_NOT_FOUND, ERR_AUTHORITY_STATE, ERR_UPSTREAM, ERR_CA
    */
-  taint(id: string): Promise<void>;
+  taint(id: string, by?: Actor): Promise<void>;
   /** Takes the certificates that an offline root signed, PEM. @throws ERR_AUTHORITY_STATE, ERR_UPSTREAM, ERR_CA */
-  import(certificates: string): Promise<void>;
+  import(certificates: string, by?: Actor): Promise<void>;
   /**
    * The files of the authorities, keys included, as a kill at this moment would leave them: what was handed out until
    * now is in them. Synchronous. @throws Error if one cannot be read

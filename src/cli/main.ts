@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander';
 import { printableLines, version } from '../base/index.ts';
 import { addAliasCommands } from './alias.ts';
 import { addApplyCommand } from './apply.ts';
+import { addAuditCommands } from './audit.ts';
 import { addBackupCommand, addRestoreCommand } from './backup.ts';
 import { addBundleCommands } from './bundle.ts';
 import { addCaCommands } from './ca.ts';
@@ -30,6 +31,7 @@ const COMMANDS: Readonly<Record<string, (program: Command) => void>> = {
   alias: addAliasCommands,
   bundle: addBundleCommands,
   ca: addCaCommands,
+  audit: addAuditCommands,
   token: addTokenCommands,
   jwks: addJwksCommand,
   proxies: addProxiesCommand,
@@ -46,7 +48,17 @@ const COMMANDS: Readonly<Record<string, (program: Command) => void>> = {
 };
 
 /** Commands that have subcommands. */
-const GROUPS: ReadonlySet<string> = new Set(['entry', 'alias', 'bundle', 'ca', 'token', 'envoy', 'fetch', 'validate']);
+const GROUPS: ReadonlySet<string> = new Set([
+  'entry',
+  'alias',
+  'bundle',
+  'ca',
+  'audit',
+  'token',
+  'envoy',
+  'fetch',
+  'validate',
+]);
 
 /** Adds only the requested command; adds all of them if it is unknown, as for --help. */
 function program(asked: string | undefined): Command {

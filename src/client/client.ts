@@ -37,6 +37,8 @@ export interface AdminClient extends AdminApi {
   text(method: string, path: string, request?: AdminRequest): Promise<string>;
   /** Resolves to the body's JSON; undefined where there is no body. @throws AdminError */
   json<T>(method: string, path: string, request?: AdminRequest): Promise<T>;
+  /** Resolves to the text of a long answer in pieces, once the server sends it. @throws AdminError */
+  pieces(path: string): Promise<AsyncIterable<string>>;
   /**
    * Resolves to the bytes of the answer, once the server sends them. The bytes end with an error if the connection does
    * so too early. @throws AdminError
@@ -83,6 +85,11 @@ export function connectAdmin(target: AdminTarget): AdminClient {
     if (status >= 300) throw refused(status, body);
     return { status, body };
   };
+  const pieces = async (path: string) => {
+    const response = await open(target, 'GET', path, {}, { timeout: SILENCE_MS });
+    if (response.statusCode !== 200) throw refused(response.statusCode!, await textOf(target, response));
+    return chunksOf(target, response);
+  };
   const json = async <T>(method: string, path: string, request?: AdminRequest) => {
     const { status, body } = await answer(method, path, request);
     try {
@@ -101,16 +108,13 @@ export function connectAdmin(target: AdminTarget): AdminClient {
     ...(Object.fromEntries(operations) as AdminApi),
     text: async (method, path, request) => (await answer(method, path, request)).body,
     json,
+    pieces,
     bytes: async (method, path) => {
       const response = await open(target, method, path, {}, { timeout: LONG_SILENCE_MS });
       if (response.statusCode !== 200) throw refused(response.statusCode!, await textOf(target, response));
       return bytesOf(target, response);
     },
-    events: async () => {
-      const response = await open(target, 'GET', '/v1/events', {}, { timeout: SILENCE_MS });
-      if (response.statusCode !== 200) throw refused(response.statusCode!, await textOf(target, response));
-      return readEvents(chunksOf(target, response));
-    },
+    events: async () => readEvents(await pieces('/v1/events')),
   };
 }
 

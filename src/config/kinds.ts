@@ -144,6 +144,26 @@ export function count(least: number, most: number): SettingKind<number> {
   });
 }
 
+const SIZE_UNITS: Readonly<Record<string, number>> = { '': 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 };
+
+/** A size in bytes, from `least` to `most`. */
+export function size(least: string, most: string): SettingKind<number> {
+  const [min, max] = [parseSize(least)!, parseSize(most)!];
+  return one('SIZE', (text) => {
+    const bytes = parseSize(text);
+    const rule = `give a size from ${least} to ${most}: a whole number of bytes, or of KiB, MiB or GiB`;
+    if (bytes === undefined) throw settingError(`${quote(text)} is not a size`, rule);
+    if (bytes < min) throw settingError(`${quote(text)} is too small`, rule);
+    if (bytes > max) throw settingError(`${quote(text)} is too large`, rule);
+    return bytes;
+  });
+}
+
+function parseSize(text: string): number | undefined {
+  const match = /^(\d{1,15})([KMG]iB)?$/.exec(text);
+  return match === null ? undefined : Number(match[1]) * SIZE_UNITS[match[2] ?? '']!;
+}
+
 /** Permission bits in octal. */
 export const mode: SettingKind<number> = one('MODE', (text) => {
   const rule = 'a mode is three octal digits, such as 0660, and its first digit lets the owner read and write (6 or 7)';

@@ -86,6 +86,10 @@ export interface ServeConfig extends AttestorSettings, UpstreamSettings {
   readonly oldKeyPassphraseFile: string | undefined;
   /** Such as `C=CN,O=SPIFFE`; checked. */
   readonly caSubject: string;
+  /** Seconds. */
+  readonly auditKeep: number;
+  /** Bytes. */
+  readonly auditMaxSize: number;
   readonly maxConnectionsPerUid: number;
   readonly maxStreamsPerUid: number;
   readonly maxRequestsPerSecondPerUid: number;

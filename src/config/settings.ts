@@ -319,6 +319,16 @@ export const SETTINGS: { readonly [K in SettingKey]: Setting<ServeConfig[K]> } =
     fallback: fixed('O=SPIFFE'),
   },
   ...UPSTREAM_SETTINGS,
+  auditKeep: {
+    about: 'how long rows of the audit, and issuances after the end of their certificates, are kept',
+    kind: kinds.duration('1h', '7300d'),
+    fallback: fixed('90d'),
+  },
+  auditMaxSize: {
+    about: 'size beyond which the oldest rows of the audit and expired issuances are removed',
+    kind: kinds.size('1MiB', '1024GiB'),
+    fallback: fixed('1GiB'),
+  },
   maxConnectionsPerUid: {
     about: 'maximum of connections on the pipe per user or container',
     kind: kinds.count(1, 1_000_000),

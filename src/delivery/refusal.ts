@@ -55,7 +55,8 @@ export function refusalDetails(reason: string, decision: string | undefined): St
 
 /** Logs and records the refusal. The status is UNAVAILABLE, so that Envoy tries again. `log` must name the caller. */
 export function refuseCaller(failure: SidekeyError, asker: Asker, decisions: Decisions, log: Log): StatusError {
-  const decision = decisions.note(asker.peer.owner, () =>
+  const { owner, credentials } = asker.peer;
+  const decision = decisions.refuse(owner, failure.code, credentials, () =>
     notedOf('refused', asker, { reason: failure.code, detail: failure.message }),
   );
   // Refusals by a rule repeat with every retry, and their stack has no information, so it is not logged.

@@ -5,6 +5,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { setImmediate as turn } from 'node:timers/promises';
+import type { Refusal } from '../audit/index.ts';
 import type { Clock, Deadline } from '../base/index.ts';
 import type { Owner } from '../limits/index.ts';
 import type { DecisionPage, DecisionQuery, DecisionRecord, DecisionStore } from '../registry/index.ts';
@@ -25,6 +26,8 @@ export interface DecisionsParts {
   readonly store: DecisionStore | undefined;
   readonly clock: Clock;
   readonly log: Log;
+  /** Counts a refused caller for the audit. */
+  readonly onRefused?: (refusal: Refusal) => void;
   /** Counts the decisions that a limit left out. */
   readonly counters?: Counters;
 }
@@ -83,6 +86,23 @@ export class Decisions {
     const id = newDecisionId();
     this.#add({ ...bounded(noted()), owner: owner.name, id, at: now, endedAt: undefined });
     return id;
+  }
+
+  /**
+   * Records that a caller was refused, whatever the rate limit says in the audit's count.
+   * @param code the error's code
+   * @returns as {@link note} does
+   */
+  refuse(owner: Owner, code: string, { pid, uid }: Pick<Noted, 'pid' | 'uid'>, noted: () => Noted): string | undefined {
+    const decision = this.note(owner, noted);
+    const first = decision === undefined ? {} : { decision };
+    this.#parts.onRefused?.({
+      action: 'caller.refused',
+      by: { kind: 'caller', owner: owner.name, uid, pid },
+      code,
+      first,
+    });
+    return decision;
   }
 
   /**

@@ -1,9 +1,11 @@
 /** Aliases: other names for SPIFFE IDs, such as the host names by which on-demand secrets are requested. */
 
+import { type Actor, SERVER } from '../audit/index.ts';
 import type { Clock } from '../base/index.ts';
 import type { SpiffeId } from '../spiffe/index.ts';
 import type { Log } from '../telemetry/index.ts';
 import { type Alias, aliasKey } from './alias.ts';
+import { aliasEvent } from './audit-events.ts';
 import { Named, type Put } from './named.ts';
 import type { AliasStore } from './store/alias-store.ts';
 import type { WriteQueue } from './write-queue.ts';
@@ -27,11 +29,10 @@ export class Aliases {
   }
 
   /** @throws ERR_STORE */
-  static async open({ clock, ...parts }: AliasesParts): Promise<Aliases> {
-    return new Aliases(
-      await Named.open({ ...parts, nameOf: (alias: Alias) => alias.host, what: 'alias', limit: MAX_ALIASES }),
-      clock,
-    );
+  static async open(parts: AliasesParts): Promise<Aliases> {
+    const nameOf = (alias: Alias) => alias.host;
+    const named = await Named.open({ ...parts, nameOf, eventOf: aliasEvent, what: 'alias', limit: MAX_ALIASES });
+    return new Aliases(named, parts.clock);
   }
 
   /** Case-insensitive. */
@@ -49,9 +50,9 @@ export class Aliases {
   }
 
   /** Durable when the promise resolves. @throws ERR_BAD_INPUT if there are too many; ERR_STORE */
-  set(host: string, spiffeId: SpiffeId): Promise<Put<Alias>> {
+  set(host: string, spiffeId: SpiffeId, by: Actor = SERVER): Promise<Put<Alias>> {
     const key = aliasKey(host);
-    return this.#aliases.put(key, (before) => {
+    return this.#aliases.put(key, by, (before) => {
       if (before?.spiffeId === spiffeId) return before;
       const now = this.#clock.now();
       return { host: key, spiffeId, createdAt: before?.createdAt ?? now, updatedAt: now };
@@ -59,8 +60,8 @@ export class Aliases {
   }
 
   /** Durable when the promise resolves. @throws ERR_NOT_FOUND, ERR_STORE */
-  delete(host: string): Promise<void> {
-    return this.#aliases.delete(aliasKey(host));
+  delete(host: string, by: Actor = SERVER): Promise<void> {
+    return this.#aliases.delete(aliasKey(host), by);
   }
 
   /** Calls the listener when the alias is set, changed or deleted. @returns a function that removes it */

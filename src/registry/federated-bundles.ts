@@ -1,9 +1,11 @@
 /** Bundles of other trust domains, set by an operator. Callers get them through `federates_with` of their entries. */
 
 import { X509Certificate } from 'node:crypto';
+import { type Actor, SERVER } from '../audit/index.ts';
 import type { Clock } from '../base/index.ts';
 import { haveSameAuthorities, makeTrustBundle, type TrustDomain } from '../spiffe/index.ts';
 import type { Log } from '../telemetry/index.ts';
+import { bundleEvent } from './audit-events.ts';
 import type { BundleInput, FederatedBundle } from './federated-bundle.ts';
 import { Named, type Put } from './named.ts';
 import type { BundleStore } from './store/bundle-store.ts';
@@ -28,9 +30,10 @@ export class FederatedBundles {
   }
 
   /** @throws ERR_STORE */
-  static async open({ clock, ...parts }: FederatedBundlesParts): Promise<FederatedBundles> {
+  static async open(parts: FederatedBundlesParts): Promise<FederatedBundles> {
     const nameOf = (bundle: FederatedBundle) => bundle.trustDomain;
-    return new FederatedBundles(await Named.open({ ...parts, nameOf, what: 'bundle', limit: MAX_BUNDLES }), clock);
+    const named = await Named.open({ ...parts, nameOf, eventOf: bundleEvent, what: 'bundle', limit: MAX_BUNDLES });
+    return new FederatedBundles(named, parts.clock);
   }
 
   get(trustDomain: string): FederatedBundle | undefined {
@@ -47,8 +50,8 @@ export class FederatedBundles {
    * has no sequence number and other authorities than before, the number increases by one.
    * @throws ERR_BAD_INPUT if there are too many; ERR_STORE
    */
-  set(trustDomain: TrustDomain, input: BundleInput): Promise<Put<FederatedBundle>> {
-    return this.#bundles.put(trustDomain, (before) => {
+  set(trustDomain: TrustDomain, input: BundleInput, by: Actor = SERVER): Promise<Put<FederatedBundle>> {
+    return this.#bundles.put(trustDomain, by, (before) => {
       const same = before !== undefined && haveSameAuthorities(before, input);
       const last = before?.sequenceNumber ?? 0;
       const sequenceNumber = input.sequenceNumber ?? (same ? last : last + 1);
@@ -63,8 +66,8 @@ export class FederatedBundles {
   }
 
   /** Durable when the promise resolves. @throws ERR_NOT_FOUND, ERR_STORE */
-  delete(trustDomain: string): Promise<void> {
-    return this.#bundles.delete(trustDomain);
+  delete(trustDomain: string, by: Actor = SERVER): Promise<void> {
+    return this.#bundles.delete(trustDomain, by);
   }
 
   /**

@@ -29,15 +29,18 @@ export {
   type WarningsOf,
 } from './entry-warnings.ts';
 export type { FederatedBundle } from './federated-bundle.ts';
+export { parseRfc3339 } from './instant.ts';
 export { MatchIndex, missing } from './match.ts';
 export { Place, readObject, show } from './place.ts';
 export { openRegistry } from './registry.ts';
 export { copyDatabase } from './sqlite/copy.ts';
 export { checkDatabase, trustDomainIn } from './sqlite/restored-database.ts';
 export { openSqliteStore } from './sqlite/sqlite-store.ts';
+export type { AuditRow, AuditStore } from './store/audit-store.ts';
 export { twinProblem } from './store/conflict.ts';
 export type { DecisionPage, DecisionQuery, DecisionStore } from './store/decision-store.ts';
 export type { IssuanceStore } from './store/issuance-store.ts';
+export type { Store } from './store/store.ts';
 export { StoreTimes } from './store/store-times.ts';
 export { templateOf } from './templates.ts';
 export { FILE_TOKEN_NAME, isExpiredToken, type Token } from './token.ts';

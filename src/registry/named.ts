@@ -1,8 +1,10 @@
 /** Objects that an operator sets under a name, one per name: cached in memory, persistent in the store. */
 
-import { KeyedListeners, SidekeyError, tellEach } from '../base/index.ts';
+import type { Actor, AuditEvent } from '../audit/index.ts';
+import { type Clock, KeyedListeners, SidekeyError, tellEach } from '../base/index.ts';
 import { compareText } from '../spiffe/index.ts';
 import type { Log } from '../telemetry/index.ts';
+import type { By, Change } from './audit-events.ts';
 import { noSuchName } from './store/conflict.ts';
 import type { NamedStore, Revisioned } from './store/named-store.ts';
 import type { WriteQueue } from './write-queue.ts';
@@ -14,7 +16,10 @@ export interface NamedParts<T> {
   readonly what: string;
   /** Maximum number of objects. */
   readonly limit: number;
+  /** The row of the audit for a change. */
+  readonly eventOf: (change: Change<T>, by: By) => AuditEvent;
   readonly queue: WriteQueue;
+  readonly clock: Clock;
   readonly log: Log;
 }
 
@@ -58,7 +63,7 @@ export class Named<T extends object> {
    * listeners.
    * @throws ERR_BAD_INPUT if the limit is reached
    */
-  put(name: string, make: (before: T | undefined) => T): Promise<Put<T>> {
+  put(name: string, by: Actor, make: (before: T | undefined) => T): Promise<Put<T>> {
     const { queue, store, limit, what } = this.#parts;
     return queue.add(async () => {
       const before = this.#values.get(name);
@@ -68,7 +73,9 @@ export class Named<T extends object> {
       }
       const value = make(before?.value);
       if (value !== before?.value) {
-        const revision = await store.put(value, before?.revision);
+        const revision = await store.put(value, before?.revision, [
+          this.#event({ before: before?.value, after: value }, by),
+        ]);
         this.#values.set(name, { value, revision });
         this.#tell(name);
       }
@@ -77,12 +84,12 @@ export class Named<T extends object> {
   }
 
   /** @throws ERR_NOT_FOUND */
-  delete(name: string): Promise<void> {
+  delete(name: string, by: Actor): Promise<void> {
     const { queue, store, what } = this.#parts;
     return queue.add(async () => {
       const version = this.#values.get(name);
       if (version === undefined) throw noSuchName(what, name);
-      await store.delete(name, version.revision);
+      await store.delete(name, version.revision, [this.#event({ before: version.value, after: undefined }, by)]);
       this.#values.delete(name);
       this.#tell(name);
     });
@@ -103,6 +110,11 @@ export class Named<T extends object> {
   onChange(listener: (name: string) => void): () => void {
     this.#ofAny.add(listener);
     return () => this.#ofAny.delete(listener);
+  }
+
+  #event(change: Change<T>, by: Actor): AuditEvent {
+    const { eventOf, clock } = this.#parts;
+    return eventOf(change, { at: clock.now(), by });
   }
 
   #tell(name: string): void {

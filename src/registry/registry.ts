@@ -2,10 +2,12 @@
 
 import { randomUUID } from 'node:crypto';
 import type { Placeholder } from '../attest/index.ts';
-import { type Clock, type Deadline, Listeners } from '../base/index.ts';
+import { type Actor, bodyOf, type EventBody, SERVER } from '../audit/index.ts';
+import { type Clock, type Deadline, Listeners, Slices } from '../base/index.ts';
 import type { Selector, SpiffeId, TrustDomain } from '../spiffe/index.ts';
 import type { Log } from '../telemetry/index.ts';
 import { Aliases } from './aliases.ts';
+import { entryEvent } from './audit-events.ts';
 import { EntriesBySpiffeId } from './by-spiffe-id.ts';
 import { isForContained } from './contained.ts';
 import { compareAge, differingFields, findTwins, isExpired, similarityKey } from './entry.ts';
@@ -65,6 +67,8 @@ interface Commit {
   readonly create?: readonly Entry[];
   readonly update?: readonly EntryUpdate[];
   readonly delete?: readonly Entry[];
+  /** Who makes it. */
+  readonly by: Actor;
 }
 
 class StoredRegistry implements Registry {
@@ -178,7 +182,7 @@ class StoredRegistry implements Registry {
     return this.#listeners.add(listener);
   }
 
-  create(inputs: readonly EntryInput[], source: string): Promise<Entry[]> {
+  create(inputs: readonly EntryInput[], source: string, by: Actor = SERVER): Promise<Entry[]> {
     return this.#parts.queue.add(async () => {
       refuseTwins(inputs);
       for (const [index, input] of inputs.entries()) {
@@ -187,12 +191,12 @@ class StoredRegistry implements Registry {
         if (existing !== undefined) throw entryExists(existing, input, index);
       }
       const entries = inputs.map((input) => this.#made(input, source));
-      await this.#commit({ create: entries });
+      await this.#commit({ create: entries, by });
       return entries;
     });
   }
 
-  update(id: string, patch: EntryPatch, ifRevision?: number): Promise<Entry> {
+  update(id: string, patch: EntryPatch, ifRevision?: number, by: Actor = SERVER): Promise<Entry> {
     return this.#parts.queue.add(async () => {
       const before = this.#require(id, ifRevision);
       const after = this.#changed(before, patch);
@@ -200,14 +204,14 @@ class StoredRegistry implements Registry {
       const key = similarityKey(after);
       const existing = key === similarityKey(before) ? undefined : this.#similarTo(after);
       if (existing !== undefined) throw entryExists(existing, after);
-      await this.#commit({ update: [{ entry: after, replaces: before.revisionNumber }] });
+      await this.#commit({ update: [{ entry: after, replaces: before.revisionNumber }], by });
       return after;
     });
   }
 
-  delete(id: string, ifRevision?: number): Promise<void> {
+  delete(id: string, ifRevision?: number, by: Actor = SERVER): Promise<void> {
     return this.#parts.queue.add(async () => {
-      await this.#commit({ delete: [this.#require(id, ifRevision)] });
+      await this.#commit({ delete: [this.#require(id, ifRevision)], by });
     });
   }
 
@@ -227,7 +231,7 @@ class StoredRegistry implements Registry {
       }
       const { created, changed, replaced, deleted } = changes;
       const update = changed.map((entry, at) => ({ entry, replaces: replaced[at]!.revisionNumber }));
-      await this.#commit({ create: created, update, delete: deleted });
+      await this.#commit({ create: created, update, delete: deleted, by: options.by ?? SERVER });
       return changes;
     });
   }
@@ -239,16 +243,33 @@ class StoredRegistry implements Registry {
     this.#listeners.clear();
   }
 
-  async #commit({ create = [], update = [], delete: deleted = [] }: Commit): Promise<void> {
+  async #commit({ create = [], update = [], delete: deleted = [], by: actor }: Commit): Promise<void> {
     const put = [...create, ...update.map(({ entry }) => entry)];
     if (put.length === 0 && deleted.length === 0) return;
     const replaced = update.map(({ entry }) => this.#entries.get(entry.id)!);
     this.#limits.check(put, [...deleted, ...replaced]);
     const deletions = deleted.map(({ id, revisionNumber }) => ({ id, revision: revisionNumber }));
-    await this.#parts.store.entries.write({ create, update, delete: deletions });
+    const events = await this.#eventsOf(deleted, put, actor);
+    await this.#parts.store.entries.write({ create, update, delete: deletions }, events);
     if (put.length + deleted.length >= BULK) this.#ordered = undefined;
     const changes = [...deleted.map((entry) => this.#remove(entry)), ...put.map((entry) => this.#put(entry))];
     this.#tell(changes.filter(({ before, after }) => before !== undefined || after !== undefined));
+  }
+
+  /** In slices, so that the transaction only has to hash and insert the rows. Nothing else is written meanwhile. */
+  async #eventsOf(deleted: readonly Entry[], put: readonly Entry[], actor: Actor): Promise<EventBody[]> {
+    const by = { at: this.#parts.clock.now(), by: actor };
+    const slices = new Slices();
+    const events: EventBody[] = [];
+    const changes = [
+      ...deleted.map((before) => ({ before, after: undefined })),
+      ...put.map((after) => ({ before: this.#entries.get(after.id), after })),
+    ];
+    for (const change of changes) {
+      events.push(bodyOf(entryEvent(change, by)));
+      if (slices.isOver()) await slices.next();
+    }
+    return events;
   }
 
   /** Stores an entry in memory. The returned change only has the live versions. */

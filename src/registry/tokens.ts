@@ -1,7 +1,9 @@
 /** The stored tokens of the admin API. */
 
+import { type Actor, SERVER } from '../audit/index.ts';
 import { type Clock, type Role, SidekeyError } from '../base/index.ts';
 import type { Log } from '../telemetry/index.ts';
+import { tokenEvent } from './audit-events.ts';
 import { Named } from './named.ts';
 import type { TokenStore } from './store/token-store.ts';
 import { newTokenText, type Token, tokenHash } from './token.ts';
@@ -41,9 +43,10 @@ export class Tokens {
   }
 
   /** @throws ERR_STORE */
-  static async open({ clock, ...parts }: TokensParts): Promise<Tokens> {
+  static async open(parts: TokensParts): Promise<Tokens> {
     const nameOf = (token: Token) => token.name;
-    return new Tokens(await Named.open({ ...parts, nameOf, what: 'token', limit: MAX_TOKENS }), clock);
+    const named = await Named.open({ ...parts, nameOf, eventOf: tokenEvent, what: 'token', limit: MAX_TOKENS });
+    return new Tokens(named, parts.clock);
   }
 
   /** The token with this text, which may have expired; undefined: none has it, or it was revoked. */
@@ -60,9 +63,9 @@ export class Tokens {
    * Makes a token. Durable when the promise resolves; the text is not kept.
    * @throws ERR_TOKEN_EXISTS; ERR_BAD_INPUT if there are too many; ERR_STORE
    */
-  async create({ name, role, expiresAt }: TokenInput): Promise<{ token: Token; text: string }> {
+  async create({ name, role, expiresAt }: TokenInput, by: Actor = SERVER): Promise<{ token: Token; text: string }> {
     const text = newTokenText();
-    const { value: token } = await this.#tokens.put(name, (before) => {
+    const { value: token } = await this.#tokens.put(name, by, (before) => {
       if (before !== undefined) {
         throw new SidekeyError(
           'ERR_TOKEN_EXISTS',
@@ -75,8 +78,8 @@ export class Tokens {
   }
 
   /** Durable when the promise resolves; from then on the token is unknown. @throws ERR_NOT_FOUND, ERR_STORE */
-  revoke(name: string): Promise<void> {
-    return this.#tokens.delete(name);
+  revoke(name: string, by: Actor = SERVER): Promise<void> {
+    return this.#tokens.delete(name, by);
   }
 
   /** Calls the listener with the name of each token that is made or revoked. @returns a function that removes it */

@@ -1,6 +1,7 @@
 /** Types of the registry: entries and their changes. */
 
 import type { Placeholder } from '../attest/index.ts';
+import type { Actor } from '../audit/index.ts';
 import type { Selector, SpiffeId, TrustDomain } from '../spiffe/index.ts';
 import type { Aliases } from './aliases.ts';
 import type { Entry } from './entry-fields.ts';
@@ -67,8 +68,8 @@ export interface NearQuery {
 }
 
 /**
- * The entries, their rules and their changes. A write is on disk when its promise resolves; changes are reported in
- * order.
+ * The entries, their rules and their changes. A write is on disk when its promise resolves, with its row of the audit;
+ * changes are reported in order. `by` is who makes the change; without it, the server.
  */
 export interface Registry {
   readonly trustDomain: TrustDomain;
@@ -86,14 +87,14 @@ export interface Registry {
    * @throws ERR_ENTRY_EXISTS with the existing entry as JSON in `extra.entry` (except if two inputs are the same) and
    * the input's index in `extra.index`
    */
-  create(inputs: readonly EntryInput[], source: string): Promise<Entry[]>;
+  create(inputs: readonly EntryInput[], source: string, by?: Actor): Promise<Entry[]>;
   /**
    * A patch that changes nothing keeps the revision and is not reported to listeners.
    * @throws ERR_NOT_FOUND; ERR_REVISION if `ifRevision` is given and differs from the entry's; ERR_ENTRY_EXISTS
    */
-  update(id: string, patch: EntryPatch, ifRevision?: number): Promise<Entry>;
+  update(id: string, patch: EntryPatch, ifRevision?: number, by?: Actor): Promise<Entry>;
   /** @throws ERR_NOT_FOUND, ERR_REVISION */
-  delete(id: string, ifRevision?: number): Promise<void>;
+  delete(id: string, ifRevision?: number, by?: Actor): Promise<void>;
   /**
    * Makes the entries of one source equal to the inputs, in one write. An input is matched by id, or without an id by
    * SPIFFE ID, selectors and parent. Other sources' entries stay unchanged; an input that has the id of one and equals it
@@ -148,6 +149,8 @@ export interface SourceOptions {
    * selectors and parent.
    */
   readonly adopt?: boolean;
+  /** Who makes the change; the server by default. */
+  readonly by?: Actor;
 }
 
 export interface SourceChanges {

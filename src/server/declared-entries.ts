@@ -16,7 +16,9 @@ export async function readDeclared(file: string, rules: EntryRules, apart = fals
 }
 
 export async function takeEntries({ file, inputs }: DeclaredEntries, registry: Registry, log: Log): Promise<void> {
-  const { created, changed, deleted, kept } = await registry.replaceSource(FILE_SOURCE, inputs);
+  const { created, changed, deleted, kept } = await registry.replaceSource(FILE_SOURCE, inputs, {
+    by: { kind: 'file', path: file },
+  });
   log.info(
     { file, created: created.length, changed: changed.length, deleted: deleted.length, kept: kept.length },
     'entries file applied',

@@ -6,9 +6,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type { AdminTls, AdminToken } from '../admin/index.ts';
-import { formatProblem, SidekeyError } from '../base/index.ts';
+import type { AuditEvent } from '../audit/index.ts';
+import { type Clock, formatProblem, SidekeyError } from '../base/index.ts';
 import type { ServeConfig } from '../config/index.ts';
-import type { EntryRules, Registry, WarningsOf } from '../registry/index.ts';
+import { type EntryRules, FILE_TOKEN_NAME, type Registry, type WarningsOf } from '../registry/index.ts';
 import type { Log } from '../telemetry/index.ts';
 import { readDeclared, takeEntries, warnOfDeclared } from './declared-entries.ts';
 import type { FailedReloads, ReloadPart } from './failed-reloads.ts';
@@ -22,6 +23,9 @@ export interface ReloadParts {
   readonly token: AdminToken;
   readonly tokenChanged: () => Promise<void>;
   readonly failedReloads: FailedReloads;
+  /** Adds a row to the audit. */
+  readonly record: (event: AuditEvent) => Promise<void>;
+  readonly clock: Clock;
   readonly tls: AdminTls | undefined;
   readonly log: Log;
 }
@@ -105,15 +109,22 @@ export class Reloader {
   }
 
   async #reloadToken(): Promise<void> {
-    const { token, tokenChanged, failedReloads, log } = this.#parts;
+    const { token, tokenChanged, failedReloads, record, clock, log } = this.#parts;
     try {
       const isChanged = await token.reload();
       failedReloads.succeeded('token');
       if (!isChanged) return;
-      log.info({ file: token.file }, 'the admin token has changed: requests on TCP need the new one');
-      await tokenChanged();
     } catch (thrown) {
       this.#keep('token', thrown, 'the admin token was not reloaded: the former one stays valid');
+      return;
+    }
+    log.info({ file: token.file }, 'the admin token has changed: requests on TCP need the new one');
+    try {
+      await tokenChanged();
+      const by = { kind: 'file', path: token.file } as const;
+      await record({ at: clock.now(), action: 'token.reloaded', by, target: FILE_TOKEN_NAME });
+    } catch (err) {
+      log.error({ err }, 'the change of the admin token is not in the audit');
     }
   }
 

@@ -20,6 +20,7 @@ import {
   reachOf,
   unreachableUsers,
 } from '../attest/index.ts';
+import type { Refusal } from '../audit/index.ts';
 import { type Clock, SystemClock, version } from '../base/index.ts';
 import type { ServeConfig } from '../config/index.ts';
 import { Ledger } from '../delivery/index.ts';
@@ -131,7 +132,7 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
   warnOfInputs(config, log);
 
   const ledger = new Ledger(log);
-  const { dataDir, store, registry, issuances, ca } = await openState(context, ledger, passphrases);
+  const { dataDir, store, registry, issuances, refusals, ca } = await openState(context, ledger, passphrases);
   warnOfTtl(config, log);
   const jwtSvids = parts.own(
     new JwtSvids({
@@ -169,7 +170,8 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
   const attestors = await openAttestors(config, facts, parts);
   const warningsOf = entryWarnings({ config, attestors, registry, clock });
   if (declared !== undefined) warnOfDeclared(declared, warningsOf, registry, log);
-  const decisions = parts.own(await Decisions.open({ store: store.decisions, clock, log, counters }));
+  const onRefused = (refusal: Refusal) => refusals.note(refusal);
+  const decisions = parts.own(await Decisions.open({ store: store.decisions, clock, log, counters, onRefused }));
   const exitWatcher = parts.own(createExitWatcher());
   const { owners, quota, memory, turns } = createLimits(plan, config, counters, log);
   const validation = config.disableSpiffeCertValidation ? 'plain' : 'spiffe';
@@ -291,6 +293,8 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
     version: version(),
     unixCaller: (socket) => adminCaller(socket, host),
     token: () => token.value,
+    audit: store.audit,
+    onRefused,
     hosts: config.adminHost,
     reservedNames,
     maxConnections: plan.adminConnections,
@@ -321,7 +325,10 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
   parts.defer(() => load.cancel());
   log.info({ trust_domain: trustDomain, socket, admin_socket: config.adminSocket, entries: registry.size }, 'serving');
   const tokenChanged = () => admin.tokenChanged();
-  const reloader = new Reloader({ config, ...reloaded, warningsOf, token, tokenChanged, tls, log });
+  const reloader = new Reloader({
+    ...{ config, ...reloaded, warningsOf, token, tokenChanged, clock, tls, log },
+    record: (event) => store.audit.append([event]),
+  });
   parts.own(reloader);
   if (declared !== undefined && config.watchEntries) await reloader.watchEntries(declared.file, declared.version);
   return { reloader, registry };

@@ -1,8 +1,11 @@
 /** The persistent state: the data directory with entries, records and authorities. */
 
+import { type AuditEvent, Refusals } from '../audit/index.ts';
 import { octal } from '../base/index.ts';
 import { openCertificateAuthority, openUpstream, type Passphrases, ToldIssuances } from '../ca/index.ts';
 import type { Ledger } from '../delivery/index.ts';
+import type { Store } from '../registry/index.ts';
+import { AuditKeeper } from './audit-keeper.ts';
 import { openDataDir } from './data-dir.ts';
 import type { StartContext } from './start-context.ts';
 import { authoritiesIn, openStoredEntries } from './stored-entries.ts';
@@ -27,7 +30,14 @@ export async function openState(
     );
   }
   const dataDir = directory.path;
-  const { store, registry } = await openStoredEntries({ dataDir, config, clock, log, parts, times: meters.store });
+  // Closed after everything that records, and before the store.
+  const onStore = (opened: Store) => void parts.own(new AuditKeeper({ ...config, store: opened.audit, clock, log }));
+  const { store, registry } = await openStoredEntries({
+    ...{ dataDir, config, clock, log, parts, onStore },
+    times: meters.store,
+  });
+  const append = (events: readonly AuditEvent[]) => store.audit.append(events);
+  const refusals = parts.own(new Refusals({ append, clock, log }));
   await mayGoOn();
   const issuances = new ToldIssuances(store.issuances, log);
   const lagging = (sequenceNumber: number) => ledger.lagging(trustDomain, sequenceNumber, clock.now());
@@ -39,8 +49,13 @@ export async function openState(
     keyTtl: config.jwtKeyTtl,
     publishBefore: config.jwtPublishBefore,
   };
-  const more = { ...passphrases, jwt, upstream, dir, clock, log, issuanceLog: issuances, lagging, using };
+  const more = {
+    ...passphrases,
+    ...{ jwt, upstream, dir, clock, log, lagging, using },
+    issuanceLog: issuances,
+    audit: store.audit,
+  };
   const options = { ...config, ...more, issuanceTimes: meters.issuances };
   const ca = parts.own(await openCertificateAuthority(options));
-  return { dataDir, store, registry, issuances, ca };
+  return { dataDir, store, registry, issuances, refusals, ca };
 }

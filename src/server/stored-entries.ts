@@ -5,7 +5,7 @@ import path from 'node:path';
 import { type Clock, SidekeyError } from '../base/index.ts';
 import { hasAuthorities } from '../ca/index.ts';
 import type { ServeConfig } from '../config/index.ts';
-import { openRegistry, openSqliteStore, type StoreTimes } from '../registry/index.ts';
+import { openRegistry, openSqliteStore, type Store, type StoreTimes } from '../registry/index.ts';
 import type { Log } from '../telemetry/index.ts';
 import type { Parts } from './parts.ts';
 
@@ -20,6 +20,8 @@ export interface StoredEntriesParts {
   readonly times?: StoreTimes;
   /** Returns the path of the database to open in place of the given one; messages name the given one. */
   readonly instead?: (database: string) => Promise<string>;
+  /** Called with the open store before anything uses it; what it registers to be closed is closed after all users. */
+  readonly onStore?: (store: Store) => void;
   /** Called if the database of an earlier version was migrated; by default logs it. */
   readonly onMigrated?: (from: number, to: number) => void;
 }
@@ -42,6 +44,7 @@ export async function openStoredEntries({
   parts,
   times,
   instead,
+  onStore,
   onMigrated = (from, to) =>
     log.info({ from, to }, 'the database has a new schema version, which earlier versions of Sidekey cannot open'),
 }: StoredEntriesParts) {
@@ -56,6 +59,7 @@ export async function openStoredEntries({
   }
   const file = (await instead?.(database)) ?? database;
   const store = parts.own(openSqliteStore({ path: file, trustDomain, onMigrated, times }));
+  onStore?.(store);
   const registry = parts.own(await openRegistry({ store, trustDomain, clock, log }));
   // The first start may have ended before it made the authorities; then the database is empty. An upstream makes no new root.
   const makesRoot = config.upstream === 'self' && !config.offlineRoot;

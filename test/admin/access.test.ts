@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { chmodSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
-import { type AccessRequest, type AccessRules, type AdminCaller, authorize } from '../../src/admin/access.ts';
+import { type AccessRequest, type AccessRules, type AdminCaller, checkRole, identify } from '../../src/admin/access.ts';
 import { NOBODY, runChild, whyNotNobody } from '../support/child.ts';
 import { call, startAdmin, TOKEN } from './support.ts';
 
@@ -12,7 +12,8 @@ const NO_TOKENS = { find: () => undefined };
 /** The code of the refusal; undefined: it is accepted. */
 function refusal(caller: AdminCaller, request: AccessRequest, rules: Partial<AccessRules>): string | undefined {
   try {
-    authorize(caller, request, { ownerUid: 0, token: TOKEN, tokens: NO_TOKENS, hosts: [], now: 0, ...rules });
+    const all = { ownerUid: 0, token: TOKEN, tokens: NO_TOKENS, hosts: [], now: 0, ...rules };
+    checkRole(identify(caller, request, all), request.needs);
     return undefined;
   } catch (thrown) {
     return (thrown as { code: string }).code;
@@ -53,7 +54,7 @@ describe('the Unix socket', () => {
 
   test('refuses a uid that is neither the owner nor root, also for health', async (t) => {
     const { socketPath } = await startAdmin(t, {
-      unixCaller: () => ({ uid: process.getuid!() + 4_242, contained: undefined }),
+      unixCaller: () => ({ uid: process.getuid!() + 4_242, pid: 1, contained: undefined }),
     });
     for (const url of [...PATHS, '/healthz', '/readyz']) {
       const { status, body } = await call(socketPath, 'GET', url);
@@ -78,7 +79,7 @@ describe('the Unix socket', () => {
   test('belongs to its owner and root', () => {
     const ask = (uid: number) =>
       refusal(
-        { via: 'unix', uid, contained: undefined },
+        { via: 'unix', uid, pid: 1, contained: undefined },
         { host: undefined, authorization: undefined, needs: 'admin' },
         { ownerUid: 1_000 },
       );
@@ -186,7 +187,7 @@ describe('TCP', () => {
   test('refuses a request without a host', () => {
     for (const host of [undefined, '', ':80']) {
       const asked = { host, authorization: `Bearer ${TOKEN}`, needs: 'open' } as const;
-      assert.equal(refusal({ via: 'tcp' }, asked, { hosts: [''] }), 'ERR_FORBIDDEN_HOST');
+      assert.equal(refusal({ via: 'tcp', address: '127.0.0.1' }, asked, { hosts: [''] }), 'ERR_FORBIDDEN_HOST');
     }
   });
 

@@ -18,7 +18,7 @@ async function open(t: Parameters<typeof tempDir>[0]) {
   const door = createDoor({
     name: 'TCP',
     counters: new Counters(),
-    callerOf: () => ({ via: 'tcp' }),
+    callerOf: () => ({ via: 'tcp', address: '127.0.0.1' }),
     handle: (request, response) => {
       if (request.headers.authorization !== undefined) door.admit(request.socket);
       responses.push(response);
@@ -114,7 +114,7 @@ describe('a door that closes', () => {
     const never = createDoor({
       name: 'TCP',
       counters: new Counters(),
-      callerOf: () => ({ via: 'tcp' }),
+      callerOf: () => ({ via: 'tcp', address: '127.0.0.1' }),
       handle: () => {},
       maxConnections: 1,
       clock: new TestClock(),

@@ -51,6 +51,7 @@ test('the OpenAPI document names every route with its parameters and bodies', as
     'GET /readyz',
     'GET /v1/aliases',
     'GET /v1/aliases/{host}',
+    'GET /v1/audit',
     'GET /v1/bundle',
     'GET /v1/bundles',
     'GET /v1/bundles/{trust_domain}',
@@ -172,7 +173,7 @@ test('who changed what stands in the log, and neither the token nor what was ask
       ['DELETE', '/v1/entries/none', 404],
     ],
   );
-  assert.deepEqual(told[0].caller, { via: 'unix', uid: process.getuid!() });
-  assert.deepEqual(told.at(-1).caller, { via: 'tcp', token_name: 'admin.token' });
+  assert.deepEqual(told[0].caller, { via: 'unix', uid: process.getuid!(), pid: process.pid });
+  assert.deepEqual(told.at(-1).caller, { via: 'tcp', address: '127.0.0.1', token_name: 'admin.token' });
   assert.ok(lines.every((line) => !line.includes(TOKEN) && !line.includes(secret)));
 });

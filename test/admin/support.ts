@@ -112,8 +112,13 @@ export async function startAdmin(
     log: SILENT,
     clock,
     version: '1.2.3',
-    unixCaller: (socket) => ({ uid: peerCredentials(socket).uid, contained: undefined }),
+    unixCaller: (socket) => {
+      const { uid, pid } = peerCredentials(socket);
+      return { uid, pid, contained: undefined };
+    },
     token: () => TOKEN,
+    audit: store.audit,
+    onRefused: () => undefined,
     hosts: ['sidekey.example'],
     ...options,
   });
@@ -164,7 +169,7 @@ function send(where: string | number, method: string, url: string, options: Call
       response.on('error', reject);
       response.on('end', () => {
         const text = Buffer.concat(chunks).toString();
-        const isJson = (response.headers['content-type'] ?? '').includes('json') && text !== '';
+        const isJson = /[/+]json/.test(response.headers['content-type'] ?? '') && text !== '';
         resolve({
           status: response.statusCode!,
           headers: response.headers,

@@ -95,6 +95,8 @@ test('root needs a trust domain only', async () => {
     vaultApproleRoleIdFile: undefined,
     vaultApproleSecretIdFile: undefined,
     vaultApproleMount: undefined,
+    auditKeep: 7_776_000,
+    auditMaxSize: 1_073_741_824,
     maxConnectionsPerUid: 2_000,
     adminMaxConnections: 100,
     maxStreamsPerUid: 20_000,
@@ -193,6 +195,8 @@ vaultCaFile: ca.pem
 vaultApproleMount: roles
 vaultApproleRoleIdFile: role
 vaultApproleSecretIdFile: secret
+auditKeep: 30d
+auditMaxSize: 64MiB
 maxConnectionsPerUid: 5
 maxStreamsPerUid: 6
 adminMaxConnections: 8
@@ -279,6 +283,8 @@ sdsAllBundlesName: roots
       vaultApproleMount: 'roles',
       vaultApproleRoleIdFile: path.join(folder, 'role'),
       vaultApproleSecretIdFile: path.join(folder, 'secret'),
+      auditKeep: 2_592_000,
+      auditMaxSize: 67_108_864,
       maxConnectionsPerUid: 5,
       adminMaxConnections: 8,
       maxStreamsPerUid: 6,

@@ -15,6 +15,8 @@ test('flags and variables follow from the keys', () => {
     '--allow-contained',
     '--allow-unpinned-peers',
     '--allow-weak-selectors',
+    '--audit-keep',
+    '--audit-max-size',
     '--bundle-for',
     '--ca-key-type',
     '--ca-subject',

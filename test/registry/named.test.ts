@@ -3,13 +3,16 @@ import { X509Certificate } from 'node:crypto';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import Sqlite from 'better-sqlite3';
+import { SERVER } from '../../src/audit/actor.ts';
 import { SidekeyError } from '../../src/base/errors.ts';
+import type { By } from '../../src/registry/audit-events.ts';
 import { Named } from '../../src/registry/named.ts';
 import { MIGRATIONS, migrate } from '../../src/registry/sqlite/migrations.ts';
 import type { NamedStore } from '../../src/registry/store/named-store.ts';
 import { WriteQueue } from '../../src/registry/write-queue.ts';
 import { parseSpiffeId, parseTrustDomain } from '../../src/spiffe/id.ts';
 import { makeCertificate } from '../support/certificates.ts';
+import { TestClock } from '../support/clock.ts';
 import { input as entryInput, open, SILENT, temporaryDirectory } from './support.ts';
 
 const OTHER = parseTrustDomain('other.example');
@@ -201,7 +204,13 @@ describe('aliases', () => {
 });
 
 describe('what has a name', () => {
-  const text = { nameOf: (value: { name: string }) => value.name, what: 'thing', log: SILENT };
+  const text = {
+    nameOf: (value: { name: string }) => value.name,
+    what: 'thing',
+    eventOf: (_change: object, by: By) => ({ ...by, action: 'alias.changed' }) as const,
+    clock: new TestClock(),
+    log: SILENT,
+  };
   const memory: NamedStore<{ name: string }> = {
     load: async () => [],
     put: async () => 1,
@@ -210,14 +219,14 @@ describe('what has a name', () => {
 
   test('is at most so many', async () => {
     const named = await Named.open({ ...text, store: memory, limit: 2, queue: new WriteQueue() });
-    await Promise.all(['a', 'b'].map((name) => named.put(name, () => ({ name }))));
+    await Promise.all(['a', 'b'].map((name) => named.put(name, SERVER, () => ({ name }))));
     await assert.rejects(
-      named.put('c', () => ({ name: 'c' })),
+      named.put('c', SERVER, () => ({ name: 'c' })),
       (error: SidekeyError) => error.code === 'ERR_BAD_INPUT' && /there are 2 already/.test(error.message),
     );
-    await named.put('b', () => ({ name: 'b' }));
-    await named.delete('a');
-    await named.put('c', () => ({ name: 'c' }));
+    await named.put('b', SERVER, () => ({ name: 'b' }));
+    await named.delete('a', SERVER);
+    await named.put('c', SERVER, () => ({ name: 'c' }));
     assert.deepEqual(
       named.list().map(({ name }) => name),
       ['b', 'c'],
@@ -233,19 +242,19 @@ describe('what has a name', () => {
       delete: (name, revision) => store.delete(name, revision),
     };
     const named = await Named.open({ ...text, store: flexible, limit: 9, queue: new WriteQueue() });
-    const { value } = await named.put('a', () => ({ name: 'a' }));
+    const { value } = await named.put('a', SERVER, () => ({ name: 'a' }));
     const told: string[] = [];
     named.onChange((name) => told.push(name));
     store = { ...memory, put: full, delete: full };
     await assert.rejects(
-      named.put('a', () => ({ name: 'a' })),
+      named.put('a', SERVER, () => ({ name: 'a' })),
       { code: 'ERR_STORE' },
     );
-    await assert.rejects(named.delete('a'), { code: 'ERR_STORE' });
+    await assert.rejects(named.delete('a', SERVER), { code: 'ERR_STORE' });
     assert.equal(named.get('a'), value);
     assert.deepEqual(told, []);
     store = memory;
-    await named.delete('a');
+    await named.delete('a', SERVER);
     assert.deepEqual(told, ['a'], 'the next write goes on');
   });
 
@@ -257,7 +266,7 @@ describe('what has a name', () => {
     });
     named.watch('a', () => told.push('one'));
     named.onChange(() => told.push('any'));
-    await named.put('a', () => ({ name: 'a' }));
+    await named.put('a', SERVER, () => ({ name: 'a' }));
     assert.deepEqual(told, ['one', 'any']);
   });
 });

@@ -74,7 +74,7 @@ function bodyFault(
   const type = (headers['content-type'] ?? '').split(';', 1)[0]!;
   const schema = content[type]?.schema;
   if (schema === undefined) return `as ${type || 'no type'}, not ${Object.keys(content).join(' or ')}`;
-  if (method === 'HEAD' || !type.endsWith('json')) return undefined;
+  if (method === 'HEAD' || !/[/+]json$/.test(type)) return undefined;
   let validator = compiled.get(schema);
   if (validator === undefined) {
     validator = Compile({ ...schema, components: doc.components } as never);

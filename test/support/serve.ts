@@ -187,9 +187,11 @@ export function requestAdmin(
       res.setEncoding('utf8').on('data', (chunk: string) => {
         text += chunk;
       });
+      // The server may end in the middle of an answer.
+      res.on('error', reject);
       res.on('end', () => {
         const { statusCode, headers } = res;
-        const isJson = (headers['content-type'] ?? '').includes('json');
+        const isJson = /[/+]json/.test(headers['content-type'] ?? '');
         const answer = { status: statusCode!, headers, body: isJson ? JSON.parse(text) : text };
         assertDocumented({ method, url, text, ...answer }).then(() => resolve(answer), reject);
       });

@@ -1,11 +1,13 @@
 /** Stores the JWT keys, one file each, and their states. Keys are encrypted if there is a passphrase. */
 
 import { isDeepStrictEqual } from 'node:util';
+import { type Actor, SERVER } from '../../audit/index.ts';
 import type { SidekeyError } from '../../base/index.ts';
 import type { OwnBundle } from '../bundle.ts';
 import { areGone, type GoneAuthorities, goneAfter } from '../gone.ts';
 import { type KeyCodec, PassphraseError, type ReadPrivateKey } from '../key-codec.ts';
 import { areStoredSlots, type SlotState, type StoredSlots } from '../slot.ts';
+import type { AuditedMove } from '../types.ts';
 import { type JwtKey, jwtKeyFile, readJwtKey } from './jwt-key.ts';
 import type { JwtPlan, JwtSlot } from './plan.ts';
 
@@ -32,7 +34,7 @@ export interface JwtKeyFolder {
   write(name: string, text: string): void;
   remove(name: string): Promise<void>;
   state(): JwtKeyState | undefined;
-  saveState(state: JwtKeyState): Promise<void>;
+  saveState(state: JwtKeyState, moves?: readonly AuditedMove[]): Promise<void>;
   fault(name: string, problem: string, remedy: string, cause?: unknown): SidekeyError;
 }
 
@@ -139,12 +141,16 @@ export class JwtKeyStore {
     });
   }
 
-  /** Stores the states after a plan in one write, if anything has changed. @returns the stored states */
-  async savePlan(plan: JwtPlan, change: StateChange): Promise<JwtKeyState> {
+  /**
+   * Stores the states after a plan, and the moves that lead to them, in one write, if anything has changed.
+   * @returns the stored states and the moves
+   */
+  async savePlan(plan: JwtPlan, change: StateChange): Promise<{ state: JwtKeyState; moves: readonly AuditedMove[] }> {
     const before = this.#folder.state();
     const state = stateAfter(this.state(), plan, change);
-    if (!isDeepStrictEqual(state, before)) await this.#folder.saveState(state);
-    return state;
+    const moves = movesBetween(this.state().slots, state.slots, change);
+    if (!isDeepStrictEqual(state, before)) await this.#folder.saveState(state, moves);
+    return { state, moves };
   }
 
   async #files(): Promise<{ name: string; id: string }[]> {
@@ -168,8 +174,8 @@ export class JwtKeyStore {
 
 export interface StateChange {
   readonly now: number;
-  /** The IDs of the keys that were declared tainted since the last plan. */
-  readonly tainting: ReadonlySet<string>;
+  /** The IDs of the keys that were declared tainted since the last plan, and who did. */
+  readonly tainting: ReadonlyMap<string, Actor>;
   readonly replace: string | undefined;
   readonly bundle: Pick<OwnBundle, 'nextNumber'>;
 }
@@ -191,6 +197,25 @@ function stateAfter(before: JwtKeyState, plan: JwtPlan, { now, tainting, replace
     gone,
     replace: replace === plan.active.authority.id ? replace : undefined,
   };
+}
+
+/** Of the stored states, so that the moves of a review that failed, or of a process that was killed, are not lost. */
+function movesBetween(before: StoredSlots, after: StoredSlots, { now: at, tainting }: StateChange): AuditedMove[] {
+  const role = 'jwt';
+  const entered = Object.entries(after)
+    .filter(([id, { state }]) => before[id]?.state !== state)
+    .map(([id, { state }]): AuditedMove => ({ at, id, role, state, before: before[id]?.state, by: SERVER }));
+  const left = Object.entries(before)
+    .filter(([id]) => after[id] === undefined)
+    .flatMap(([id, { state: former }]): AuditedMove[] => {
+      const by = tainting.get(id);
+      if (by === undefined) return [{ at, id, role, state: 'gone', before: former, by: SERVER }];
+      return [
+        { at, id, role, state: 'tainted', before: former, by },
+        { at, id, role, state: 'gone', before: 'tainted', by: SERVER },
+      ];
+    });
+  return [...entered, ...left];
 }
 
 /** The name of a key's file. */

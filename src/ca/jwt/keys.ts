@@ -4,9 +4,11 @@
  * states in one write, and only then publishes and signs. So a crash leaves either the states before or those after.
  */
 
+import { type Actor, SERVER } from '../../audit/index.ts';
 import { type Clock, Listeners, SidekeyError } from '../../base/index.ts';
 import type { AuthorityKeyType } from '../../spiffe/index.ts';
 import type { Log } from '../../telemetry/index.ts';
+import type { AuthorityAuditor } from '../authority-audit.ts';
 import type { OwnBundle } from '../bundle.ts';
 import { Reviews } from '../reviews.ts';
 import type { SlotState } from '../slot.ts';
@@ -20,6 +22,7 @@ export interface JwtKeysOptions {
   readonly store: JwtKeyStore;
   /** Gets the keys. */
   readonly bundle: OwnBundle;
+  readonly auditor: AuthorityAuditor;
   readonly clock: Clock;
   readonly log: Log;
   /** The type of new keys. */
@@ -41,8 +44,8 @@ export class JwtKeys {
   #signer: JwtSigner | undefined;
   /** The ID of the signing key that an operator asked to be replaced. */
   #replace: string | undefined;
-  /** The IDs of keys that an operator declared tainted, until that is stored. */
-  readonly #tainting = new Set<string>();
+  /** The keys that an operator declared tainted, by ID, until that is stored, and who did. */
+  readonly #tainting = new Map<string, { readonly slot: JwtSlot; readonly by: Actor }>();
 
   private constructor(options: JwtKeysOptions, slots: readonly JwtSlot[]) {
     const { clock, log, store, bundle } = options;
@@ -92,7 +95,7 @@ export class JwtKeys {
   }
 
   has(id: string): boolean {
-    return this.#slots.some(({ authority }) => authority.id === id);
+    return this.#tainting.has(id) || this.#slots.some(({ authority }) => authority.id === id);
   }
 
   /** In the order of their lives. */
@@ -118,9 +121,9 @@ export class JwtKeys {
 
   /**
    * Replaces the key that signs by the next one, as soon as that was published for long enough.
-   * @throws ERR_ROTATION_LIMIT; ERR_CA if this cannot be stored
+   * @throws ERR_ROTATION_LIMIT; ERR_STORE if this cannot be recorded; ERR_CA if it cannot be stored
    */
-  async rotate(): Promise<void> {
+  async rotate(by: Actor = SERVER): Promise<void> {
     const used = this.#slots.length;
     if (used >= MAX_KEYS) {
       throw new SidekeyError(
@@ -128,6 +131,8 @@ export class JwtKeys {
         `${used} JWT keys are still valid, and the limit is ${MAX_KEYS}: wait until one expires (sidekey ca show)`,
       );
     }
+    const { auditor, clock } = this.#options;
+    await auditor.asked(clock.now(), 'authority.rotate_asked', by, { role: 'jwt' });
     this.#replace = this.#signer?.keyId;
     try {
       await this.#reviews.runAnew();
@@ -142,9 +147,13 @@ export class JwtKeys {
    * The next key signs at once.
    * @throws ERR_NOT_FOUND; ERR_CA if this cannot be stored
    */
-  async taint(id: string): Promise<void> {
-    if (!this.has(id)) throw new SidekeyError('ERR_NOT_FOUND', `there is no authority ${id}: see sidekey ca show`);
-    this.#tainting.add(id);
+  async taint(id: string, by: Actor = SERVER): Promise<void> {
+    const slot = this.#slots.find(({ authority }) => authority.id === id);
+    if (slot !== undefined) this.#tainting.set(id, { slot, by });
+    // It may be one that could not be stored so far.
+    else if (!this.#tainting.has(id)) {
+      throw new SidekeyError('ERR_NOT_FOUND', `there is no authority ${id}: see sidekey ca show`);
+    }
     // Even if the review fails, the tainted key must sign nothing more.
     if (this.#signer?.keyId === id) this.#signer = undefined;
     try {
@@ -157,7 +166,7 @@ export class JwtKeys {
 
   /** Leaves out of a snapshot the keys that are declared tainted, although that is not stored yet. */
   withoutTainted(files: Map<string, Buffer>): Map<string, Buffer> {
-    for (const id of this.#tainting) files.delete(jwtFileName({ id }));
+    for (const id of this.#tainting.keys()) files.delete(jwtFileName({ id }));
     return files;
   }
 
@@ -166,17 +175,17 @@ export class JwtKeys {
   }
 
   async #review(): Promise<void> {
-    const { clock, store, bundle, log } = this.#options;
+    const { clock, store, bundle, auditor, log } = this.#options;
     const now = clock.now();
     const before = this.#slots;
-    const tainting = new Set(this.#tainting);
+    const declared = [...this.#tainting];
+    const tainting = new Map(declared.map(([id, { by }]) => [id, by]));
     // Without its file a key never comes back, even if the states cannot be stored.
-    for (const id of tainting) await store.remove({ id });
+    for (const id of tainting.keys()) await store.remove({ id });
     this.#slots = before.filter(({ authority }) => !tainting.has(authority.id));
     const plan = await this.#makeAndPlan(now);
-    const tainted = before.filter(({ authority }) => tainting.has(authority.id));
-    const next = { ...plan, gone: [...plan.gone, ...tainted] };
-    const state = await store.savePlan(next, { now, tainting, replace: this.#replace, bundle });
+    const next = { ...plan, gone: [...plan.gone, ...declared.map(([, { slot }]) => slot)] };
+    const { state, moves } = await store.savePlan(next, { now, tainting, replace: this.#replace, bundle });
     this.#slots = next.slots;
     this.#plan = next;
     this.#replace = state.replace;
@@ -186,14 +195,16 @@ export class JwtKeys {
       next.slots.map(({ authority }) => authority.authority),
       state.sequenceNumber,
     );
-    for (const id of tainting) this.#tainting.delete(id);
+    for (const id of tainting.keys()) this.#tainting.delete(id);
     this.#changeSigner(next.active.authority);
-    if (this.moves.size > 0) for (const move of movesBetween(before, next, tainting, now)) this.moves.tell(move);
+    for (const { by: _, ...move } of moves) this.moves.tell(move);
     for (const { authority } of next.gone) {
       await store.remove(authority).catch((err: unknown) => {
         log.error({ err, authority_id: authority.id }, 'the file of a removed JWT key could not be deleted');
       });
     }
+    // Last, as for the other authorities: a taint takes effect even while the database fails.
+    await auditor.flush();
   }
 
   /** Called after the bundle has changed, so that consumers get a key before its tokens. */
@@ -218,11 +229,11 @@ export class JwtKeys {
   #logMoves(
     before: readonly JwtSlot[],
     { slots, gone, active, isUrgent }: JwtPlan,
-    tainting: ReadonlySet<string>,
+    tainting: ReadonlyMap<string, Actor>,
   ): void {
     const { log } = this.#options;
     const stateOf = (key: JwtKey) => before.find(({ authority }) => authority === key)?.state;
-    for (const id of tainting) {
+    for (const id of tainting.keys()) {
       log.warn({ authority_id: id }, 'JWT key is tainted: it signs nothing more, and its tokens are refused');
     }
     for (const { authority, state } of slots) {
@@ -241,28 +252,4 @@ export class JwtKeys {
       );
     }
   }
-}
-
-function movesBetween(
-  before: readonly JwtSlot[],
-  after: JwtPlan,
-  tainting: ReadonlySet<string>,
-  at: number,
-): AuthorityMove[] {
-  const states = new Map(before.map(({ authority, state }) => [authority.id, state]));
-  const move = ({ authority: { id } }: JwtSlot, state: AuthorityMove['state']): AuthorityMove[] => {
-    const former = states.get(id);
-    return former === state ? [] : [{ at, id, role: 'jwt', state, before: former }];
-  };
-  return [
-    ...after.slots.flatMap((slot) => move(slot, slot.state)),
-    ...after.gone.flatMap(({ authority: { id } }): AuthorityMove[] => {
-      const [former, role] = [states.get(id), 'jwt'] as const;
-      if (!tainting.has(id)) return [{ at, id, role, state: 'gone', before: former }];
-      return [
-        { at, id, role, state: 'tainted', before: former },
-        { at, id, role, state: 'gone', before: 'tainted' },
-      ];
-    }),
-  ];
 }

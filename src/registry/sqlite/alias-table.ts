@@ -3,7 +3,7 @@
 import { parseSpiffeId, type TrustDomain, trustDomainOf } from '../../spiffe/index.ts';
 import type { Alias } from '../alias.ts';
 import type { Access } from './access.ts';
-import type { ChangeLog } from './change-table.ts';
+import type { Logs } from './logs.ts';
 import { type NamedTable, namedTable } from './named-table.ts';
 
 interface AliasRow {
@@ -14,8 +14,8 @@ interface AliasRow {
 }
 
 /** @param own the server's trust domain; all aliases are for IDs in it */
-export function aliasTable(access: Access, log: ChangeLog, own: TrustDomain): NamedTable<Alias> {
-  return namedTable<Alias, AliasRow>(access, log, {
+export function aliasTable(access: Access, logs: Logs, own: TrustDomain): NamedTable<Alias> {
+  return namedTable<Alias, AliasRow>(access, logs, {
     table: 'aliases',
     what: 'alias',
     columns: ['host', 'spiffe_id', 'created_at', 'updated_at'],

@@ -4,7 +4,7 @@ import { X509Certificate } from 'node:crypto';
 import { type JwtAuthority, makeTrustBundle, parseTrustDomain, type TrustDomain } from '../../spiffe/index.ts';
 import type { FederatedBundle } from '../federated-bundle.ts';
 import type { Access } from './access.ts';
-import type { ChangeLog } from './change-table.ts';
+import type { Logs } from './logs.ts';
 import { type NamedTable, namedTable } from './named-table.ts';
 
 interface BundleRow {
@@ -18,8 +18,8 @@ interface BundleRow {
 }
 
 /** @param own the server's trust domain, whose bundle is not stored here */
-export function bundleTable(access: Access, log: ChangeLog, own: TrustDomain): NamedTable<FederatedBundle> {
-  return namedTable<FederatedBundle, BundleRow>(access, log, {
+export function bundleTable(access: Access, logs: Logs, own: TrustDomain): NamedTable<FederatedBundle> {
+  return namedTable<FederatedBundle, BundleRow>(access, logs, {
     table: 'federated_bundles',
     what: 'bundle',
     columns: ['trust_domain', 'pem', 'sequence_number', 'refresh_hint', 'jwt_authorities', 'updated_at'],

@@ -7,8 +7,8 @@ import type { Entry } from '../entry-fields.ts';
 import { entryExists, noSuchEntry, staleEntry } from '../store/conflict.ts';
 import type { EntryStore } from '../store/entry-store.ts';
 import { type Access, isTaken, RowError } from './access.ts';
-import type { ChangeLog } from './change-table.ts';
 import { ENTRY_COLUMNS, type EntryRow, fromRow, toRow } from './entry-row.ts';
+import type { Logs } from './logs.ts';
 
 /** In addition to the entry's fields: `similarity`, a digest of the fields that must be unique within a source. */
 type StoredRow = EntryRow & { similarity: string };
@@ -20,7 +20,7 @@ export interface EntryTable {
 }
 
 /** @param trustDomain the server's trust domain, which contains the SPIFFE ID of every entry */
-export function entryTable({ db, read, write }: Access, log: ChangeLog, trustDomain: TrustDomain): EntryTable {
+export function entryTable({ db, read, write }: Access, logs: Logs, trustDomain: TrustDomain): EntryTable {
   const columns = [...ENTRY_COLUMNS, 'similarity'];
   const insert = db.prepare<[StoredRow]>(
     `INSERT INTO entries (${columns.join(', ')}) VALUES (${columns.map((name) => `@${name}`).join(', ')})`,
@@ -64,16 +64,17 @@ export function entryTable({ db, read, write }: Access, log: ChangeLog, trustDom
     },
     store: {
       load: async () => read(() => all.all().map(toEntry)),
-      write: async (given) =>
+      write: async (given, events = []) =>
         write(() => {
           const updated = given.update.map(({ entry }) => entry);
           for (const { id, revision } of given.delete) removeRevision(id, revision);
           for (const { entry, replaces } of given.update) removeRevision(entry.id, replaces);
           for (const entry of [...given.create, ...updated]) add(entry);
-          log.note(
+          logs.changes.note(
             'entry',
             [...given.delete, ...given.create, ...updated].map(({ id }) => id),
           );
+          logs.audit.add(events);
         }),
     },
   };

@@ -1,16 +1,24 @@
 /** The table of issuances, in the order of recording. */
 
+import { type IssuedDetail, issuanceLine, LineDigest, SERVER } from '../../audit/index.ts';
 import type { IssuanceRecord } from '../../base/index.ts';
-import type { IssuanceStore } from '../store/issuance-store.ts';
+import { type IssuanceStore, TOKEN_SPAN_MS } from '../store/issuance-store.ts';
 import type { Access } from './access.ts';
+import { type AuditLog, issuanceBytes } from './audit-table.ts';
 
 const COLUMNS = `kind, serial, spiffe_id AS spiffeId, entry_id AS entryId, authority_id AS authorityId,
   not_before AS notBefore, not_after AS notAfter, issued_at AS issuedAt`;
 
-export function issuanceTable({ db, read, write, writeWithoutSync }: Access): IssuanceStore {
-  const insert = db.prepare<[IssuanceRecord]>(`
-    INSERT INTO issuances (kind, serial, spiffe_id, entry_id, authority_id, not_before, not_after, issued_at)
-    VALUES (@kind, @serial, @spiffeId, @entryId, @authorityId, @notBefore, @notAfter, @issuedAt)`);
+/** @param audit undefined: no rows in the audit, for comparisons only */
+export function issuanceTable(
+  { db, read, write, writeWithoutSync }: Access,
+  audit: AuditLog | undefined,
+): IssuanceStore {
+  const insert = db.prepare<[number, string, string, string, string, string, number, number, number]>(`
+    INSERT INTO issuances
+      (sequence, kind, serial, spiffe_id, entry_id, authority_id, not_before, not_after, issued_at)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`);
+  const newest = db.prepare<[], number | null>('SELECT max(sequence) FROM issuances').pluck();
   const ofAll = db.prepare<[{ limit: number }], IssuanceRecord>(
     `SELECT ${COLUMNS} FROM issuances ORDER BY sequence DESC LIMIT @limit`,
   );
@@ -18,17 +26,72 @@ export function issuanceTable({ db, read, write, writeWithoutSync }: Access): Is
     `SELECT ${COLUMNS} FROM issuances WHERE spiffe_id = @spiffeId ORDER BY sequence DESC LIMIT @limit`,
   );
   const isIssued = db.prepare<[string]>('SELECT 1 FROM issuances WHERE spiffe_id = ? LIMIT 1');
-  const prune = db.prepare<[{ endedBefore: number; limit: number }]>(`
-    DELETE FROM issuances WHERE sequence IN (
-      SELECT sequence FROM issuances WHERE kind = 'jwt' AND not_after < @endedBefore ORDER BY not_after LIMIT @limit)`);
+  // The newest one stays, because the next number follows it.
+  const ended = `FROM issuances WHERE kind = 'jwt' AND not_after < @endedBefore
+    AND sequence < (SELECT max(sequence) FROM issuances)`;
+  const hasEnded = db.prepare<[{ endedBefore: number }]>(`SELECT 1 ${ended} LIMIT 1`);
+  const removedTokens = db
+    .prepare<[], number | null>('SELECT max(removed_tokens) FROM audit WHERE removed_tokens IS NOT NULL')
+    .pluck();
+  const prune = db.prepare<[{ endedBefore: number; limit: number }]>(
+    `DELETE FROM issuances WHERE sequence IN (SELECT sequence ${ended} ORDER BY not_after LIMIT @limit)`,
+  );
+
+  /** Adds the row that lets these tokens be removed, if there is none yet. */
+  const markRemoved = (endedBefore: number, at: number): void => {
+    const detail = { ended_before: endedBefore };
+    const event = { at, action: 'audit.tokens_pruned', by: SERVER, detail } as const;
+    audit?.add([event], { tokensPruned: detail });
+  };
 
   return {
     recordIssuances: async (records) =>
       write(() => {
-        for (const record of records) insert.run(record);
+        let sequence = newest.get() ?? 0;
+        for (const group of groupsOf(records)) {
+          const first = sequence + 1;
+          for (const one of group) {
+            const { kind, serial, spiffeId, entryId, authorityId, notBefore, notAfter, issuedAt } = one;
+            sequence += 1;
+            insert.run(sequence, kind, serial, spiffeId, entryId, authorityId, notBefore, notAfter, issuedAt);
+          }
+          if (audit === undefined) continue;
+          const detail = issuedDetail(first, group);
+          const event = { at: group[0]!.issuedAt, action: 'svid.issued', by: SERVER, detail } as const;
+          // Tokens are removed soon after their end, so they do not count for the size of the audit.
+          audit.add([event], { issuanceBytes: detail.kind === 'jwt' ? 0 : issuanceBytes(group) });
+        }
       }),
     newest: async (query) => read(() => (query.spiffeId === undefined ? ofAll : ofOne).all(query)),
-    pruneTokens: async (endedBefore, limit) => writeWithoutSync(() => prune.run({ endedBefore, limit }).changes),
+    pruneTokens: async (now, limit) => {
+      // Only whole groups end before this.
+      const endedBefore = Math.floor(now / TOKEN_SPAN_MS) * TOKEN_SPAN_MS;
+      const isDue = read(() => hasEnded.get({ endedBefore }) !== undefined && (removedTokens.get() ?? 0) < endedBefore);
+      if (isDue) write(() => markRemoved(endedBefore, now));
+      return writeWithoutSync(() => prune.run({ endedBefore, limit }).changes);
+    },
     issuedOf: async (spiffeIds) => read(() => new Set(spiffeIds.filter((id) => isIssued.get(id) !== undefined))),
   };
+}
+
+/**
+ * The groups that get a row of the audit each: the certificates, and the tokens that end within the same span of time, so
+ * that the records of a group of tokens can be removed together.
+ */
+function groupsOf(records: readonly IssuanceRecord[]): Iterable<readonly IssuanceRecord[]> {
+  return Map.groupBy(records, ({ kind, notAfter }) =>
+    kind === 'x509' ? kind : Math.floor(notAfter / TOKEN_SPAN_MS),
+  ).values();
+}
+
+/** One row of the audit for all issuances of a group: a row for each would slow issuance down. */
+function issuedDetail(first: number, group: readonly IssuanceRecord[]): IssuedDetail {
+  const lines = new LineDigest();
+  let latestEnd = 0;
+  for (const [at, record] of group.entries()) {
+    lines.add(issuanceLine(first + at, record));
+    latestEnd = Math.max(latestEnd, record.notAfter);
+  }
+  const { kind } = group[0]!;
+  return { kind, first, last: first + group.length - 1, latest_end: latestEnd, digest: lines.hex() };
 }

@@ -126,6 +126,39 @@ export const MIGRATIONS: readonly string[] = [
   ALTER TABLE issuances ADD COLUMN kind TEXT NOT NULL DEFAULT 'x509' CHECK (kind IN ('x509', 'jwt'));
   CREATE INDEX issuances_of_tokens ON issuances (not_after) WHERE kind = 'jwt';
   `,
+  // Rows are only added at the end; deleted only if a later row says so. See `audit-table.ts`.
+  `
+  CREATE TABLE audit (
+    sequence           INTEGER PRIMARY KEY,
+    record             TEXT NOT NULL CHECK (json_valid(record)),
+    hash               BLOB NOT NULL CHECK (length(hash) = 32),
+    total              INTEGER NOT NULL,
+    removed_to         INTEGER CHECK (removed_to < sequence),
+    removed_issuances  INTEGER,
+    removed_tokens     INTEGER,
+    authority_revision INTEGER
+  ) STRICT;
+  CREATE INDEX audit_removals ON audit (removed_to) WHERE removed_to IS NOT NULL;
+  CREATE INDEX audit_token_removals ON audit (removed_tokens) WHERE removed_tokens IS NOT NULL;
+  CREATE INDEX audit_authority_revisions ON audit (authority_revision) WHERE authority_revision IS NOT NULL;
+  CREATE TRIGGER audit_appends BEFORE INSERT ON audit
+    WHEN NEW.sequence <> (SELECT coalesce(max(sequence), 0) + 1 FROM audit)
+    BEGIN SELECT raise(ABORT, 'audit rows are only added at the end'); END;
+  CREATE TRIGGER audit_never_changes BEFORE UPDATE ON audit
+    BEGIN SELECT raise(ABORT, 'audit rows never change'); END;
+  CREATE TRIGGER audit_deletes_pruned BEFORE DELETE ON audit
+    WHEN OLD.sequence > (SELECT coalesce(max(removed_to), 0) FROM audit WHERE removed_to IS NOT NULL)
+    BEGIN SELECT raise(ABORT, 'audit rows are deleted only by pruning'); END;
+  CREATE TRIGGER issuances_never_change BEFORE UPDATE ON issuances
+    BEGIN SELECT raise(ABORT, 'issuances never change'); END;
+  CREATE TRIGGER issuances_deletes_pruned BEFORE DELETE ON issuances
+    WHEN OLD.sequence > (
+      SELECT coalesce(max(removed_issuances), 0) FROM audit WHERE removed_to IS NOT NULL
+    ) AND NOT (OLD.kind = 'jwt' AND OLD.not_after < (
+      SELECT coalesce(max(removed_tokens), 0) FROM audit WHERE removed_tokens IS NOT NULL
+    ))
+    BEGIN SELECT raise(ABORT, 'issuances are deleted only by pruning'); END;
+  `,
 ];
 
 /**

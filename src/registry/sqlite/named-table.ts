@@ -4,7 +4,7 @@ import type { StoreChange } from '../store/change-feed.ts';
 import { noSuchName, staleName } from '../store/conflict.ts';
 import type { NamedStore, Revisioned } from '../store/named-store.ts';
 import { type Access, RowError } from './access.ts';
-import type { ChangeLog } from './change-table.ts';
+import type { Logs } from './logs.ts';
 
 export interface NamedTableParts<T, Row> {
   readonly table: string;
@@ -26,7 +26,7 @@ export interface NamedTable<T> {
 /** A revision is the number of the change that created it, since change numbers are never reused. */
 export function namedTable<T, Row>(
   { db, read, write }: Access,
-  log: ChangeLog,
+  logs: Logs,
   { table, columns, what, toRow, fromRow }: NamedTableParts<T, Row>,
 ): NamedTable<T> {
   type Stored = Row & { revision: number };
@@ -61,19 +61,21 @@ export function namedTable<T, Row>(
     },
     store: {
       load: async () => read(() => all.all().map(versioned)),
-      put: async (value, replaces) =>
+      put: async (value, replaces, events = []) =>
         write(() => {
           const row = toRow(value);
           const name = String(row[key]);
           removeRevision(name, replaces);
-          const revision = log.note(what, [name]);
+          const revision = logs.changes.note(what, [name]);
           insert.run({ ...row, revision });
+          logs.audit.add(events);
           return revision;
         }),
-      delete: async (name, revision) =>
+      delete: async (name, revision, events = []) =>
         write(() => {
           removeRevision(name, revision);
-          log.note(what, [name]);
+          logs.changes.note(what, [name]);
+          logs.audit.add(events);
         }),
     },
   };

@@ -1,12 +1,14 @@
 /** The store in one SQLite file, with a write-ahead log. Every commit is on disk before its promise resolves. */
 
 import Sqlite, { type Database } from 'better-sqlite3';
+import { SERVER } from '../../audit/index.ts';
 import { SidekeyError } from '../../base/index.ts';
 import type { TrustDomain } from '../../spiffe/index.ts';
 import type { Store } from '../store/store.ts';
 import type { StoreTimes } from '../store/store-times.ts';
 import { accessTo, damaged, storeError } from './access.ts';
 import { aliasTable } from './alias-table.ts';
+import { auditTable } from './audit-table.ts';
 import { bundleTable } from './bundle-table.ts';
 import { changeFeed, changeLog, KEPT_CHANGES } from './change-table.ts';
 import { createPrivately } from './database-file.ts';
@@ -71,6 +73,7 @@ function prepare(db: Database, file: string, options: SqliteStoreOptions): void 
       migrate(db, migrations);
       if (version < migrations.length) noteSchemaMaker(db);
       db.prepare("INSERT INTO meta VALUES ('trust_domain', ?) ON CONFLICT DO NOTHING").run(trustDomain);
+      beginAudit(db, file);
     }).immediate();
   } catch (thrown) {
     throw version === 0 || version === migrations.length ? thrown : failedMigration(thrown, file, version, migrations);
@@ -81,6 +84,14 @@ function prepare(db: Database, file: string, options: SqliteStoreOptions): void 
     const result = db.pragma(`quick_check(${table})`, { simple: true });
     if (result !== 'ok') throw damaged(file, String(result));
   }
+}
+
+/** Adds the first row of the audit, inside the caller's transaction, if there is none. */
+function beginAudit(db: Database, file: string): void {
+  if (db.prepare('SELECT 1 FROM audit LIMIT 1').get() !== undefined) return;
+  const before = db.prepare<[], number | null>('SELECT max(sequence) FROM issuances').pluck().get() ?? 0;
+  const detail = { issuances_before: before };
+  auditTable(accessTo(db, file)).log.add([{ at: Date.now(), action: 'audit.started', by: SERVER, detail }]);
 }
 
 function failedMigration(cause: unknown, file: string, from: number, migrations: readonly string[]): SidekeyError {
@@ -102,18 +113,20 @@ function checkTrustDomain(db: Database, file: string, trustDomain: TrustDomain):
 
 function storeOf(db: Database, { path, trustDomain, times, keptChanges = KEPT_CHANGES }: SqliteStoreOptions): Store {
   const access = accessTo(db, path, times);
-  const log = changeLog(access, keptChanges);
-  const entries = entryTable(access, log, trustDomain);
-  const bundles = bundleTable(access, log, trustDomain);
-  const aliases = aliasTable(access, log, trustDomain);
-  const tokens = tokenTable(access, log);
+  const audit = auditTable(access);
+  const logs = { changes: changeLog(access, keptChanges), audit: audit.log };
+  const entries = entryTable(access, logs, trustDomain);
+  const bundles = bundleTable(access, logs, trustDomain);
+  const aliases = aliasTable(access, logs, trustDomain);
+  const tokens = tokenTable(access, logs);
   return {
     entries: entries.store,
     bundles: bundles.store,
     aliases: aliases.store,
     tokens: tokens.store,
-    issuances: issuanceTable(access),
+    issuances: issuanceTable(access, audit.log),
     decisions: decisionTable(access),
+    audit: audit.store,
     changes: changeFeed(access, { entry: entries.get, bundle: bundles.get, alias: aliases.get, token: tokens.get }),
     snapshot: (to, onFixed, signal) => snapshotDatabase(path, to, onFixed, signal),
     close: async () => access.close(),

@@ -3,7 +3,7 @@
 import { ROLES } from '../../base/index.ts';
 import type { Token } from '../token.ts';
 import type { Access } from './access.ts';
-import type { ChangeLog } from './change-table.ts';
+import type { Logs } from './logs.ts';
 import { type NamedTable, namedTable } from './named-table.ts';
 
 interface TokenRow {
@@ -14,8 +14,8 @@ interface TokenRow {
   expires_at: number;
 }
 
-export function tokenTable(access: Access, log: ChangeLog): NamedTable<Token> {
-  return namedTable<Token, TokenRow>(access, log, {
+export function tokenTable(access: Access, logs: Logs): NamedTable<Token> {
+  return namedTable<Token, TokenRow>(access, logs, {
     table: 'tokens',
     what: 'token',
     columns: ['name', 'role', 'hash', 'created_at', 'expires_at'],

@@ -1,5 +1,6 @@
 /** Stores entries. */
 
+import type { AuditEvent, EventBody } from '../../audit/index.ts';
 import type { Entry } from '../entry-fields.ts';
 
 export interface EntryStore {
@@ -12,11 +13,12 @@ export interface EntryStore {
    * Two keys are unique: the id; and within a source, SPIFFE ID, parent and selectors together. Two sources may declare
    * the same entry; each owns its own.
    *
+   * @param events rows for the audit, added in the same transaction
    * @throws ERR_REVISION with the present revision in `extra.revision_number` if an entry has another revision than the
    * write expects; ERR_NOT_FOUND if it does not exist; ERR_ENTRY_EXISTS with the existing entry as JSON in
    * `extra.entry` if a key is taken; ERR_STORE
    */
-  write(write: EntryWrite): Promise<void>;
+  write(write: EntryWrite, events?: readonly (AuditEvent | EventBody)[]): Promise<void>;
 }
 
 export interface EntryWrite {

@@ -1,17 +1,28 @@
-/** Stores records of issuances, which are never changed; those of certificates are never deleted. */
+/** Stores records of issuances, which are never changed, and deleted only by pruning (`audit-store.ts`; tokens after their end). */
 
 import type { IssuanceRecord } from '../../base/index.ts';
 
+/**
+ * Tokens that end within the same span are in one group, whose records are removed together when the span is over; in
+ * milliseconds.
+ */
+export const TOKEN_SPAN_MS = 10 * 60_000;
+
 export interface IssuanceStore {
-  /** Durable when the promise resolves. One transaction: if it throws, none is recorded. @throws ERR_STORE */
+  /**
+   * Durable when the promise resolves. One transaction, with a row of the audit for the certificates and for each group of
+   * tokens: if it throws, none is recorded. @throws ERR_STORE
+   */
   recordIssuances(records: readonly IssuanceRecord[]): Promise<void>;
   /** The newest issuances of a SPIFFE ID, or of all if none is given; newest first. @throws ERR_STORE */
   newest(query: { spiffeId?: string; limit: number }): Promise<IssuanceRecord[]>;
   /**
-   * Deletes records of tokens that ended before this instant, at most `limit` of them. A power cut may bring them back.
-   * Returns their number. @throws ERR_STORE
+   * Deletes records of tokens whose span is over, at most `limit` of them; first adds a row of the audit that says so. A
+   * power cut may bring them back. The newest record of all stays.
+   * @param now milliseconds since the epoch
+   * @returns their number @throws ERR_STORE
    */
-  pruneTokens(endedBefore: number, limit: number): Promise<number>;
+  pruneTokens(now: number, limit: number): Promise<number>;
   /** Those of these SPIFFE IDs of which an issuance is on record. @throws ERR_STORE */
   issuedOf(spiffeIds: readonly string[]): Promise<Set<string>>;
 }

@@ -5,6 +5,7 @@
  */
 
 import type { AliasStore } from './alias-store.ts';
+import type { AuditStore } from './audit-store.ts';
 import type { BundleStore } from './bundle-store.ts';
 import type { ChangeFeed } from './change-feed.ts';
 import type { DecisionStore } from './decision-store.ts';
@@ -19,6 +20,7 @@ export interface Store {
   readonly tokens: TokenStore;
   readonly issuances: IssuanceStore;
   readonly decisions: DecisionStore;
+  readonly audit: AuditStore;
   /** Changes of entries, bundles, aliases and tokens. */
   readonly changes: ChangeFeed;
   /**

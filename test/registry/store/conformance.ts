@@ -5,6 +5,7 @@
 
 import { describe, type TestContext } from 'node:test';
 import type { Store } from '../../../src/registry/store/store.ts';
+import { testAudit } from './audit.ts';
 import { testChangeFeed } from './change-feed.ts';
 import { testDecisions } from './decisions.ts';
 import { testEntries } from './entries.ts';
@@ -30,6 +31,7 @@ export function describeStore(implementation: string, database: MakeDatabase): v
     testNamed(database);
     testIssuances(database);
     testDecisions(database);
+    testAudit(database);
     testChangeFeed(database);
     testLifetime(database);
   });

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { IssuanceRecord } from '../../../src/base/issuance.ts';
+import { TOKEN_SPAN_MS } from '../../../src/registry/store/issuance-store.ts';
 import type { MakeDatabase } from './conformance.ts';
 
 function issuance(serial: string, spiffeId: string): IssuanceRecord {
@@ -47,14 +48,23 @@ export function testIssuances(database: MakeDatabase): void {
     assert.deepEqual(await issuances.issuedOf([]), new Set());
   });
 
-  test('records of tokens are deleted after their end, those of certificates never', async (t) => {
+  test('records of tokens are deleted when the span of their end is over, those of certificates never', async (t) => {
     const { issuances } = await database(t).open();
     const token = (serial: string, notAfter: number) => ({ ...issuance(serial, 'a'), kind: 'jwt' as const, notAfter });
     const certificate = { ...issuance('01', 'a'), notAfter: 10 };
-    await issuances.recordIssuances([certificate, token('02', 10), token('03', 11), token('04', 12), token('05', 13)]);
-    assert.equal(await issuances.pruneTokens(13, 2), 2);
-    assert.equal(await issuances.pruneTokens(13, 2), 1);
-    assert.equal(await issuances.pruneTokens(13, 2), 0);
-    assert.deepEqual(await issuances.newest({ limit: 10 }), [token('05', 13), certificate]);
+    const later = token('05', TOKEN_SPAN_MS);
+    await issuances.recordIssuances([certificate, token('02', 10), token('03', 11), token('04', 12), later]);
+    assert.equal(await issuances.pruneTokens(TOKEN_SPAN_MS - 1, 9), 0);
+    assert.equal(await issuances.pruneTokens(TOKEN_SPAN_MS, 2), 2);
+    assert.equal(await issuances.pruneTokens(TOKEN_SPAN_MS, 2), 1);
+    assert.equal(await issuances.pruneTokens(TOKEN_SPAN_MS, 2), 0);
+    assert.deepEqual(await issuances.newest({ limit: 10 }), [later, certificate]);
+    assert.equal(
+      await issuances.pruneTokens(2 * TOKEN_SPAN_MS, 9),
+      0,
+      'the newest record stays: the next number follows it',
+    );
+    await issuances.recordIssuances([{ ...certificate, serial: '06' }]);
+    assert.equal(await issuances.pruneTokens(2 * TOKEN_SPAN_MS, 9), 1);
   });
 }

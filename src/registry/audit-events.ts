@@ -1,0 +1,104 @@
+/** The audit's events for changes of entries, aliases, bundles and tokens. Values of environment selectors and tokens' texts are left out. */
+
+import { createHash } from 'node:crypto';
+import { redactSelector } from '../attest/index.ts';
+import type { Actor, AuditEvent } from '../audit/index.ts';
+import type { Alias } from './alias.ts';
+import type { Entry } from './entry-fields.ts';
+import { entryToJson } from './entry-json.ts';
+import type { FederatedBundle } from './federated-bundle.ts';
+import type { Token } from './token.ts';
+
+/** When the change happens, in milliseconds since the epoch, and who makes it. */
+export interface By {
+  readonly at: number;
+  readonly by: Actor;
+}
+
+/** A value before and after a change; undefined: there is none. */
+export interface Change<T> {
+  readonly before: T | undefined;
+  readonly after: T | undefined;
+}
+
+export function entryEvent({ before, after }: Change<Entry>, by: By): AuditEvent {
+  const { id, spiffeId } = (after ?? before)!;
+  return {
+    ...by,
+    action: `entry.${verb({ before, after })}`,
+    target: id,
+    spiffeId,
+    before: before && entryShown(before),
+    after: after && entryShown(after),
+  };
+}
+
+export function aliasEvent({ before, after }: Change<Alias>, by: By): AuditEvent {
+  const { host, spiffeId } = (after ?? before)!;
+  const shown = (alias: Alias) => ({ host: alias.host, spiffe_id: alias.spiffeId });
+  return {
+    ...by,
+    action: `alias.${verb({ before, after })}`,
+    target: host,
+    spiffeId,
+    before: before && shown(before),
+    after: after && shown(after),
+  };
+}
+
+export function bundleEvent({ before, after }: Change<FederatedBundle>, by: By): AuditEvent {
+  return {
+    ...by,
+    action: `bundle.${verb({ before, after })}`,
+    target: (after ?? before)!.trustDomain,
+    before: before && bundleShown(before),
+    after: after && bundleShown(after),
+  };
+}
+
+/** Without the hash of its text, by which requests are accepted. */
+export function tokenEvent({ before, after }: Change<Token>, by: By): AuditEvent {
+  return {
+    ...by,
+    action: after === undefined ? 'token.deleted' : 'token.created',
+    target: (after ?? before)!.name,
+    before: before && tokenShown(before),
+    after: after && tokenShown(after),
+  };
+}
+
+function tokenShown({ name, role, createdAt, expiresAt }: Token): object {
+  const time = (instant: number) => new Date(instant).toISOString();
+  return { name, role, created_at: time(createdAt), expires_at: expiresAt === 0 ? null : time(expiresAt) };
+}
+
+function verb({ before, after }: Change<unknown>): 'created' | 'changed' | 'deleted' {
+  if (after === undefined) return 'deleted';
+  return before === undefined ? 'created' : 'changed';
+}
+
+/** As the admin API shows it, except for secret values. */
+function entryShown(entry: Entry): object {
+  const selectors = entry.selectors.map((selector) => {
+    const shown = redactSelector(selector);
+    return { ...selector, value: shown.slice(shown.indexOf(':') + 1) };
+  });
+  return { ...entryToJson(entry), selectors };
+}
+
+/** The authorities as SHA-256 of their certificates: whole bundles would fill the audit. */
+function bundleShown({
+  trustDomain,
+  sequenceNumber,
+  refreshHint,
+  x509Authorities,
+  jwtAuthorities,
+}: FederatedBundle): object {
+  return {
+    trust_domain: trustDomain,
+    spiffe_sequence: sequenceNumber,
+    spiffe_refresh_hint: refreshHint ?? null,
+    x509_authorities: x509Authorities.map((der) => createHash('sha256').update(der).digest('hex')),
+    jwt_authorities: jwtAuthorities.map(({ keyId }) => keyId),
+  };
+}
