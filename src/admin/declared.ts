@@ -4,7 +4,7 @@ import { Readable } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
 import type { Static } from 'typebox';
 import type { Inspect } from '../attest/index.ts';
-import { ENTRIES_BODY_LIMIT, refuseDeep, SidekeyError, Slices } from '../base/index.ts';
+import { ENTRIES_BODY_LIMIT, FILE_SOURCE, refuseDeep, SidekeyError, Slices } from '../base/index.ts';
 import { parseWithList } from '../entries-file/index.ts';
 import type { CallerPreview, Identities } from '../identity/index.ts';
 import {
@@ -164,8 +164,11 @@ function twinWarnings({ twins }: SourceChanges): EntryWarning[] {
     index,
     warning: {
       path: '',
-      problem: `entry ${entry.id} of the source ${entry.source} has the same SPIFFE ID, selectors and parent`,
-      rule: 'both are kept; delete that one, or take it over with adopt=true (sidekey apply --adopt)',
+      problem: `entry ${entry.id} of the source ${JSON.stringify(entry.source)} has the same SPIFFE ID, selectors and parent`,
+      rule:
+        entry.source === FILE_SOURCE
+          ? 'both are kept; that one is in the file of serve --entries, which needs no apply: leave it out here'
+          : 'both are kept; delete that one, or take it over with adopt=true (sidekey apply --adopt)',
     },
   }));
 }

@@ -31,7 +31,7 @@ export function bootstrapYaml(plan: BootstrapPlan): string {
 node: { id: ${node}, cluster: ${node} }
 
 # Any program that can connect here can stop Envoy. Each Envoy of a host needs a port of its own here (--admin), and
-# envoy --base-id 1 (2, …) or --use-dynamic-base-id; else: "unable to bind domain socket with base_id=0".
+# envoy --disable-hot-restart; else: "unable to bind domain socket" or "cannot open shared memory region".
 admin:
   address: ${socketAddress(admin)}
 

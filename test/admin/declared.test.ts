@@ -76,7 +76,7 @@ describe('PUT /v1/entries', () => {
     const { put, registry, socketPath } = await start(t);
     const { body: made } = await call(socketPath, 'POST', '/v1/entries', { json: entry('a', { id: 'a-1' }) });
     const twin = await put([entry('a')], '?dry_run=true');
-    assert.match(twin.body.warnings[0].problem, /entry a-1 of the source api has the same SPIFFE ID/);
+    assert.match(twin.body.warnings[0].problem, /entry a-1 of the source "api" has the same SPIFFE ID/);
     assert.equal(twin.body.warnings[0].path, '/entries/0');
     const refused = await put([{ ...made, hint: 'new' }]);
     assert.deepEqual([refused.status, refused.body.code], [409, 'ERR_ENTRY_EXISTS']);
