@@ -40,6 +40,29 @@ describe('PUT /v1/entries', () => {
     assert.match(body.detail, /at most 33554432 bytes/);
   });
 
+  test('refuses an entry, and members beside the list, that are too large to be parsed in one go', async (t) => {
+    const { put, socketPath, registry } = await start(t);
+    const many = Object.fromEntries(Array.from({ length: 20_000 }, (_, n) => [`member${n}`, 1]));
+    const element = await put([entry('a'), many]);
+    assert.deepEqual([element.status, element.body.code], [400, 'ERR_BAD_JSON']);
+    assert.match(element.body.detail, /^\/entries\/1: it has \d+ characters, and 65536 is the limit/);
+    const beside = await call(socketPath, 'PUT', '/v1/entries', { json: { source: 'ci', entries: [], ...many } });
+    assert.deepEqual([beside.status, beside.body.code], [400, 'ERR_BAD_JSON']);
+    assert.equal(registry.size, 0);
+  });
+
+  test('tells at most 100 unknown members', async (t) => {
+    const { socketPath } = await start(t);
+    const many = Object.fromEntries(Array.from({ length: 1_000 }, (_, n) => [`member${n}`, 1]));
+    for (const [method, json] of [
+      ['PUT', { source: 'ci', entries: [], ...many }],
+      ['POST', { entries: [], ...many }],
+    ] as const) {
+      const { status, body } = await call(socketPath, method, '/v1/entries', { json });
+      assert.deepEqual([status, body.errors.length], [400, 100], method);
+    }
+  });
+
   test('refuses a body that is no JSON, or another media type', async (t) => {
     const { socketPath } = await start(t);
     const headers = { 'content-type': 'application/json' };

@@ -142,6 +142,11 @@ const REFUSED: readonly (readonly [name: string, token: string, message: string]
     'the header of the token is not a JSON object without duplicate names',
   ],
   [
+    'a claim that is nested too deeply',
+    token({ claims: `{"sub":"x","deep":${'['.repeat(17)}${']'.repeat(17)}}` }),
+    'the payload of the token is nested more than 16 deep',
+  ],
+  [
     'a duplicate header',
     token({ header: '{"alg":"none","alg":"ES256","kid":"p256"}' }),
     'the header of the token is not a JSON object without duplicate names',
