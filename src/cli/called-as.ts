@@ -56,6 +56,7 @@ export const COMMAND_NAMES = [
   'alias',
   'bundle',
   'ca',
+  'audit',
   'token',
   'jwks',
   'proxies',

@@ -187,7 +187,7 @@ describe('sidekey entry', () => {
     const { run } = await start(t);
     const { status, stderr } = await run(['entry', 'create', '--data', file(t, 'entries:\n- spiffe_id: "x\n')]);
     assert.equal(status, 2);
-    assert.match(stderr, /^sidekey: --data: \S+entries\.yaml:\d+: .* \(ERR_CONFIG\)$/m);
+    assert.match(stderr, /^sidekey: --data: \S+entries\.yaml:\d+:\d+: .* \(ERR_CONFIG\)$/m);
   });
 
   test('create --data says of a file that is too large how its entries go all or none', async (t) => {
@@ -204,7 +204,7 @@ describe('sidekey entry', () => {
       assert.equal(
         stderr,
         `sidekey: --data: ${name} makes a request of ${text.length} bytes, and the limit is 1048576; ` +
-          `to apply so many entries together, use \`sidekey serve --entries ${path}\` (ERR_TOO_LARGE)\n`,
+          `use sidekey apply -f ${path} (ERR_TOO_LARGE)\n`,
       );
     }
     assert.equal(registry.size, 0);
