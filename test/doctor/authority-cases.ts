@@ -93,7 +93,8 @@ export const AUTHORITY_CASES: readonly Omit<DoctorCase, 'by'>[] = [
     break: holdUp,
     byHand: async (stage) => {
       silent.get(stage)!();
-      const isOver = ({ authorities: seen }: AuthoritiesJson) => seen.every(({ state }) => state !== 'published');
+      const isOver = ({ authorities: seen }: AuthoritiesJson) =>
+        seen.every(({ role, state }) => role === 'jwt' || state !== 'published');
       await lookUntil(stage, 'the new root to sign', isOver);
     },
     fix: 'see in the log of the proxy that the finding names why it does not take the bundle, or restart the proxy',

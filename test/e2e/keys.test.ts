@@ -68,8 +68,13 @@ describe('keys', { timeout: 120_000, concurrency: 2 }, () => {
     }
     const { body: ca } = await server.request('GET', '/v1/ca');
     assert.deepEqual(
-      ca.authorities.map((one: { key_type: string }) => one.key_type),
-      ['rsa-2048', 'rsa-2048'],
+      ca.authorities.map(({ role, key_type: type }: { role: string; key_type: string }) => [role, type]),
+      [
+        ['root', 'rsa-2048'],
+        ['intermediate', 'rsa-2048'],
+        ['jwt', 'ec-p256'],
+        ['jwt', 'ec-p256'],
+      ],
     );
     const texts: string[] = [];
     for (const name of ['rsa', 'ec']) {
@@ -105,7 +110,7 @@ describe('keys', { timeout: 120_000, concurrency: 2 }, () => {
     assert.equal(checked.code, 0, checked.err);
     assert.match(
       checked.out,
-      /keys in \S+\/ca that would be encrypted with the passphrase of --key-passphrase-file: 2\n/,
+      /keys in \S+\/ca that would be encrypted with the passphrase of --key-passphrase-file: 4\n/,
     );
     assert.match(
       checked.out,
@@ -129,7 +134,7 @@ describe('keys', { timeout: 120_000, concurrency: 2 }, () => {
       }
     }
     const back = ['--check', '--old-key-passphrase-file', file];
-    assert.match((await ending(place, back)).out, /keys in \S+\/ca that would be decrypted: 2\n/);
+    assert.match((await ending(place, back)).out, /keys in \S+\/ca that would be decrypted: 4\n/);
   });
 
   it('have their passphrase outside the data directory, in a closed file with one long line', async (t) => {

@@ -9,7 +9,7 @@ import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { promisify } from 'node:util';
 import { type Caller, controlCaller } from './caller.ts';
-import { type Answer, ROOT, requestAdmin } from './serve.ts';
+import { type Answer, ROOT, requestOn } from './serve.ts';
 
 type After = Pick<TestContext, 'after'>;
 
@@ -109,7 +109,7 @@ export class ContainerEngine {
   }
 
   #post(url: string, body?: unknown): Promise<Answer> {
-    return requestAdmin(this.socketPath, 'POST', url, body, { host: 'engine' });
+    return requestOn(this.socketPath, 'POST', url, body, { host: 'engine' });
   }
 
   /** A caller that came into a running container later. */

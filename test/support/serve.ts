@@ -173,13 +173,21 @@ function watch(child: ChildProcess, place: Place): Served {
 }
 
 /** One request on an admin socket; the answer is one that the OpenAPI document describes. */
-export function requestAdmin(
+export async function requestAdmin(...asked: Parameters<typeof requestOn>): Promise<Answer> {
+  const [, method, url] = asked;
+  const { text, ...answer } = await requestOn(...asked);
+  await assertDocumented({ method, url, text, ...answer });
+  return answer;
+}
+
+/** One request to an HTTP server on a Unix socket. */
+export function requestOn(
   socketPath: string,
   method: string,
   url: string,
   body?: unknown,
   headers: Record<string, string> = {},
-): Promise<Answer> {
+): Promise<Answer & { readonly text: string }> {
   return new Promise((resolve, reject) => {
     const json = body === undefined ? {} : { 'content-type': 'application/json' };
     const req = http.request({ socketPath, method, path: url, headers: { ...json, ...headers } }, (res) => {
@@ -192,8 +200,7 @@ export function requestAdmin(
       res.on('end', () => {
         const { statusCode, headers } = res;
         const isJson = /[/+]json/.test(headers['content-type'] ?? '');
-        const answer = { status: statusCode!, headers, body: isJson ? JSON.parse(text) : text };
-        assertDocumented({ method, url, text, ...answer }).then(() => resolve(answer), reject);
+        resolve({ status: statusCode!, headers, body: isJson ? JSON.parse(text) : text, text });
       });
     });
     req.on('error', reject);
