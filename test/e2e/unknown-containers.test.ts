@@ -51,8 +51,13 @@ for my $i (1..$count) {
     $last = $cgroup;
     my $to = IO::Socket::UNIX->new(Type => SOCK_STREAM, Peer => $pipe) or (select(undef, undef, undef, 0.05), next);
     syswrite $to, $hello;
-    # The server's settings, its answer, or the end.
-    for (1..3) { sysread($to, my $said, 65536) or last }
+    # The server's settings, its answer, or the end; in how many pieces is the server's affair.
+    for (1..3) {
+      my $readable = '';
+      vec($readable, fileno($to), 1) = 1;
+      select($readable, undef, undef, 0.5) or last;
+      sysread($to, my $said, 65536) or last;
+    }
     close $to;
   }
 }
