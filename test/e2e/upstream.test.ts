@@ -99,7 +99,7 @@ describe('serve --offline-root', { timeout: 120_000 }, () => {
     assert.equal(imported.status, 0, imported.stderr);
     assert.deepEqual(
       imported.json.authorities.map(({ role, state }) => `${role} ${state}`),
-      ['root active', 'intermediate active'],
+      ['root active', 'intermediate active', 'jwt active', 'jwt published'],
     );
     assert.equal(imported.json.upstream!.request, null);
     assert.ok(!existsSync(file));
