@@ -96,7 +96,8 @@ export class Authorities {
     this.#slots = { roots, intermediates };
     this.#state = state;
     this.#startedAt = clock.now();
-    bundle.continueAfter(state.sequenceNumber);
+    // JWT keys have numbers of the same bundle.
+    bundle.continueAfter(options.store.lastNumber);
     this.#log = new AuthorityLog(log);
     this.#audit = options.auditor;
     const take = (minted: MintedKey) => this.#take(minted);

@@ -334,6 +334,11 @@ export class KeyStore {
     }
   }
 
+  /** The largest number of a change of roots or JWT keys that is stored. Call it after {@link load}. */
+  get lastNumber(): number {
+    return Math.max(this.#states.x509.sequenceNumber, this.#states.jwt?.sequenceNumber ?? 0);
+  }
+
   /** The JWT keys in the same directory. Call it after {@link load}. */
   jwtKeys(): JwtKeyStore {
     return new JwtKeyStore({
