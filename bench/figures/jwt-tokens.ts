@@ -10,7 +10,7 @@ import { createLog } from '../../src/telemetry/log.ts';
 import { makePlace, TRUST_DOMAIN } from '../../test/support/serve.ts';
 import { type Cleanup, type Figure, percentile } from '../figure.ts';
 
-/** Tokens of one caller, after those that warm up. */
+/** Number of measured tokens of one caller; the tokens of the warm-up are not measured. */
 const ALONE = 3_000;
 const WARM_UP = 500;
 const CALLERS = 16;

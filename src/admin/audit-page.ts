@@ -1,8 +1,7 @@
 /** Pages of the audit: rows, and in the place of a row of issuances these issuances. */
 
-import { setImmediate as turn } from 'node:timers/promises';
 import { type Actor, SERVER, sourceOfActor } from '../audit/index.ts';
-import { SidekeyError } from '../base/index.ts';
+import { SidekeyError, Slices } from '../base/index.ts';
 import type { AuditStore } from '../registry/index.ts';
 import {
   type AuditFilter,
@@ -47,7 +46,7 @@ export async function auditPage(store: AuditStore, query: PageQuery): Promise<Au
   const rows: AuditRowJson[] = [];
   let place = query.cursor === undefined ? await beginOf(store, query, head.sequence) : readCursor(query.cursor);
   let read = 0;
-  let end = performance.now() + SLICE_MS;
+  const slices = new Slices(SLICE_MS);
   let isLast = false;
   const page = (next: Place | undefined): AuditPageJson => ({
     rows,
@@ -94,9 +93,7 @@ export async function auditPage(store: AuditStore, query: PageQuery): Promise<Au
       }
       place = { sequence: row.sequence, issuance: undefined };
       if (read >= READ) return page(place);
-      if (performance.now() < end) continue;
-      await turn();
-      end = performance.now() + SLICE_MS;
+      if (slices.isOver()) await slices.next();
     }
   }
   return page(undefined);

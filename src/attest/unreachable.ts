@@ -1,8 +1,7 @@
 /** Users whose processes can't connect to the pipe, as far as their accounts and their running processes tell. */
 
 import fs from 'node:fs';
-import { setImmediate as turn } from 'node:timers/promises';
-import { accountOf, readable } from '../base/index.ts';
+import { accountOf, readable, Slices } from '../base/index.ts';
 import { readStatus } from './proc/status.ts';
 import { createReach, type Reach, reachOfUser } from './reach.ts';
 
@@ -40,26 +39,26 @@ export async function unreachableUsers(uids: ReadonlySet<number>, socket: string
   const asked = [...uids].filter((uid) => uid !== 0);
   const users: UnreachableUser[] = [];
   if (asked.length === 0) return { users, unfinished: undefined };
-  const slices = new Slices();
-  const running = await processesOf(new Set(asked), slices);
+  const search = new Search();
+  const running = await processesOf(new Set(asked), search);
   const reachOf = createReach(socket);
   for (const uid of asked) {
-    if (slices.isLate) break;
-    const found = await reachOfOne(running.get(uid) ?? [], reachOf, slices);
+    if (search.isLate) break;
+    const found = await reachOfOne(running.get(uid) ?? [], reachOf, search);
     if (found === 'yes') continue;
     const account = found === undefined ? accountOf(uid) : undefined;
     const reach = found?.reach ?? (account && reachOfUser({ uid, ...account }, socket));
     if (reach === undefined || !isDenied(reach)) continue;
     users.push({ uid, pid: found?.pid, detail: reach.detail, fix: reach.fix!, command: reach.command });
   }
-  return { users, unfinished: slices.isLate ? `the search was stopped after ${MAX_MS / 1_000} s` : undefined };
+  return { users, unfinished: search.isLate ? `the search was stopped after ${MAX_MS / 1_000} s` : undefined };
 }
 
 /** `yes` if one of the processes can connect, else one that is denied it; undefined if there is none. */
 async function reachOfOne(
   pids: readonly number[],
   reachOf: (pid: number) => Reach,
-  slices: Slices,
+  search: Search,
 ): Promise<'yes' | { pid: number; reach: Reach } | undefined> {
   const end = performance.now() + MAX_OF_USER_MS;
   let denied: { pid: number; reach: Reach } | undefined;
@@ -67,16 +66,16 @@ async function reachOfOne(
     const reach = reachOf(pid);
     if (reach.verdict === 'yes') return 'yes';
     if (denied === undefined && isDenied(reach)) denied = { pid, reach };
-    await slices.next();
-    if (performance.now() >= end || slices.isLate) break;
+    await search.next();
+    if (performance.now() >= end || search.isLate) break;
   }
   return denied;
 }
 
-/** Lets the event loop run between slices of a long search. */
-class Slices {
+/** A long search in slices, with a time limit. */
+class Search {
   readonly #late = performance.now() + MAX_MS;
-  #end = performance.now() + SLICE_MS;
+  readonly #slices = new Slices();
 
   /** True once the time limit of the search is over. */
   get isLate(): boolean {
@@ -84,33 +83,28 @@ class Slices {
   }
 
   async next(): Promise<void> {
-    if (performance.now() < this.#end) return;
-    await turn();
-    this.#end = performance.now() + SLICE_MS;
+    if (this.#slices.isOver()) await this.#slices.next();
   }
 }
-
-/** Maximum duration of a slice of the search, in milliseconds. */
-const SLICE_MS = 5;
 
 /** By the modes of the socket and its directories. */
 function isDenied({ verdict, seenAs, fix }: Reach): boolean {
   return verdict === 'no' && seenAs !== undefined && fix !== undefined;
 }
 
-async function processesOf(uids: ReadonlySet<number>, slices: Slices): Promise<Map<number, number[]>> {
+async function processesOf(uids: ReadonlySet<number>, search: Search): Promise<Map<number, number[]>> {
   const found = new Map<number, number[]>();
   let left = MAX_PROCESSES;
   for (const name of fs.readdirSync('/proc')) {
     if (!/^\d+$/.test(name)) continue;
     left -= 1;
-    if (left < 0 || slices.isLate) break;
+    if (left < 0 || search.isLate) break;
     const uid = readable(() => readStatus(Number(name)).uid);
     if (uid !== undefined && uids.has(uid)) {
       const pids = found.get(uid) ?? [];
       if (pids.length < MAX_OF_USER) found.set(uid, [...pids, Number(name)]);
     }
-    await slices.next();
+    await search.next();
   }
   return found;
 }

@@ -86,7 +86,7 @@ export function shownClaims(
 }
 
 /** The three parts of a compact JWS, and the text that is signed. */
-function split(token: string): [header: string, payload: string, signature: Buffer, input: string] {
+function split(token: string): [header: Buffer, payload: Buffer, signature: Buffer, input: string] {
   if (token === '') throw new InvalidTokenError('the token is missing');
   if (token.length > MAX_TOKEN_LENGTH) {
     throw new InvalidTokenError(`the token has ${token.length} characters, and the limit is ${MAX_TOKEN_LENGTH}`);
@@ -95,12 +95,7 @@ function split(token: string): [header: string, payload: string, signature: Buff
   if (parts.length !== 3)
     throw new InvalidTokenError('the token is not a JWS in the compact form: three parts with dots between them');
   const [header, payload, signature] = parts as [string, string, string];
-  return [
-    decode(header, 'header').toString('utf8'),
-    decode(payload, 'payload').toString('utf8'),
-    decode(signature, 'signature'),
-    `${header}.${payload}`,
-  ];
+  return [decode(header, 'header'), decode(payload, 'payload'), decode(signature, 'signature'), `${header}.${payload}`];
 }
 
 function decode(part: string, name: string): Buffer {
@@ -110,14 +105,14 @@ function decode(part: string, name: string): Buffer {
   throw new InvalidTokenError(`the ${name} of the token is not base64url`);
 }
 
-function readObject(text: string, name: string): Readonly<Record<string, unknown>> {
+function readObject(bytes: Buffer, name: string): Readonly<Record<string, unknown>> {
   // V8 takes a hundred times as long for deep JSON as for flat JSON.
-  if (isNestedBeyond(Buffer.from(text), MAX_DEPTH)) {
+  if (isNestedBeyond(bytes, MAX_DEPTH)) {
     throw new InvalidTokenError(`the ${name} of the token is nested more than ${MAX_DEPTH} deep`);
   }
   let value: unknown;
   try {
-    value = parseUnique(text);
+    value = parseUnique(bytes.toString('utf8'));
   } catch {
     // The same fault.
   }
@@ -125,8 +120,8 @@ function readObject(text: string, name: string): Readonly<Record<string, unknown
   throw new InvalidTokenError(`the ${name} of the token is not a JSON object without duplicate names`);
 }
 
-function readHeader(text: string): { algorithm: JwtAlgorithm; keyId: string } {
-  const header = readObject(text, 'header');
+function readHeader(bytes: Buffer): { algorithm: JwtAlgorithm; keyId: string } {
+  const header = readObject(bytes, 'header');
   const unknown = Object.keys(header).find((name) => !HEADERS.includes(name));
   if (unknown !== undefined) {
     throw new InvalidTokenError(`the token has the header ${show(unknown)}; a JWT-SVID has only ${HEADERS.join(', ')}`);

@@ -9,8 +9,8 @@ import {
   HealthListResponse,
   HealthCheckResponse_ServingStatus as ServingStatus,
 } from '../gen/grpc/health/v1/health.ts';
-import { type Method, Status, StatusError, type Stream, type StreamEnd } from '../wire/index.ts';
-import { decode, quoted } from './decode.ts';
+import { decodeRequest, type Method, Status, StatusError, type Stream, type StreamEnd } from '../wire/index.ts';
+import { quoted } from './quoted.ts';
 
 const SERVICE = '/grpc.health.v1.Health';
 /** The name of the server as a whole. */
@@ -65,7 +65,7 @@ export class Health {
 }
 
 function serviceOf(request: Uint8Array): string {
-  return decode(HealthCheckRequest, 'HealthCheckRequest', request).service;
+  return decodeRequest(HealthCheckRequest, 'HealthCheckRequest', request).service;
 }
 
 function encodeStatus(status: ServingStatus): Uint8Array {

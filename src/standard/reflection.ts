@@ -4,9 +4,9 @@
  */
 
 import { ServerReflectionRequest, ServerReflectionResponse } from '../gen/grpc/reflection/v1/reflection.ts';
-import { type Method, Status, StatusError, type Stream, type StreamHandler } from '../wire/index.ts';
-import { decode, quoted } from './decode.ts';
+import { decodeRequest, type Method, Status, StatusError, type Stream, type StreamHandler } from '../wire/index.ts';
 import { type DescribedFile, ProtoDescriptors } from './descriptors.ts';
+import { quoted } from './quoted.ts';
 
 /** The messages of both versions are the same. */
 const SERVICES = ['grpc.reflection.v1.ServerReflection', 'grpc.reflection.v1alpha.ServerReflection'];
@@ -46,7 +46,7 @@ class ReflectionStream implements StreamHandler {
   }
 
   message(bytes: Uint8Array): void {
-    const request = decode(ServerReflectionRequest, 'ServerReflectionRequest', bytes);
+    const request = decodeRequest(ServerReflectionRequest, 'ServerReflectionRequest', bytes);
     const answer = this.#answer(request);
     const response = { validHost: request.host, originalRequest: request, ...answer };
     this.#stream.send(ServerReflectionResponse.encode(ServerReflectionResponse.fromPartial(response)).finish());

@@ -1,5 +1,6 @@
 /** gRPC on the pipe: the server, and the types of services and calls. */
 
+export { decodeRequest } from './decode.ts';
 export {
   type Call,
   type Message,

@@ -15,8 +15,7 @@ import {
 import { LimitError } from '../limits/index.ts';
 import { parseSpiffeId, SpiffeIdError, type TrustDomain } from '../spiffe/index.ts';
 import { type Log, ownedLog } from '../telemetry/index.ts';
-import { type Call, type Message, Status, StatusError } from '../wire/index.ts';
-import { decodeRequest } from './decode.ts';
+import { type Call, decodeRequest, type Message, Status, StatusError } from '../wire/index.ts';
 import { hinted, inOrder } from './order.ts';
 import { refusalOf } from './refusal.ts';
 import type { StateParts } from './state-stream.ts';

@@ -1,8 +1,9 @@
 /** A client of the Workload API that does nothing of itself: it opens streams with the metadata that a test wants. */
 
-import { X509Certificate } from 'node:crypto';
+import type { X509Certificate } from 'node:crypto';
 import type { TestContext } from 'node:test';
 import * as grpc from '@grpc/grpc-js';
+import { certificatesOf } from '../../src/cli/der.ts';
 import {
   JWTBundlesResponse,
   JWTSVIDRequest,
@@ -80,18 +81,7 @@ function metadataOf(headers: typeof HEADER): grpc.Metadata {
   return metadata;
 }
 
-/** Certificates in DER, one after the other. */
-export function certificatesIn(der: Uint8Array): X509Certificate[] {
-  const found: X509Certificate[] = [];
-  for (let rest = der; rest.length > 0; ) {
-    const certificate = new X509Certificate(rest);
-    found.push(certificate);
-    rest = rest.subarray(certificate.raw.length);
-  }
-  return found;
-}
-
 /** The leaf and the rest of the chain. */
 export function chainIn({ x509Svid }: X509SVID): X509Certificate[] {
-  return certificatesIn(x509Svid);
+  return certificatesOf(x509Svid);
 }

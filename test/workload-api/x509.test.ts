@@ -3,11 +3,12 @@
 import assert from 'node:assert/strict';
 import { createPrivateKey, createPublicKey } from 'node:crypto';
 import { describe, it, type TestContext } from 'node:test';
+import { certificatesOf } from '../../src/cli/der.ts';
 import { Status } from '../../src/wire/types.ts';
 import { makeCertificate } from '../support/certificates.ts';
 import { type InnerServer, startInnerServer } from '../support/inner-server.ts';
 import { namesOf, SdsClient } from '../support/sds-client.ts';
-import { certificatesIn, chainIn, type HEADER, WorkloadClient } from '../support/workload-client.ts';
+import { chainIn, type HEADER, WorkloadClient } from '../support/workload-client.ts';
 
 const DOMAIN = 'spiffe://ilinux.io';
 const WEB = `${DOMAIN}/web`;
@@ -65,7 +66,7 @@ describe('FetchX509SVID', { timeout: 60_000 }, () => {
     assert.deepEqual([federatedBundles, crl], [{}, []]);
     for (const svid of svids) {
       const [leaf, intermediate] = chainIn(svid);
-      const [root, ...more] = certificatesIn(svid.bundle);
+      const [root, ...more] = certificatesOf(svid.bundle);
       assert.equal(more.length, 0);
       assert.equal(leaf!.subjectAltName!.split(', ')[0], `URI:${svid.spiffeId}`);
       assert.ok(leaf!.checkIssued(intermediate!) && intermediate!.checkIssued(root!));
@@ -192,7 +193,7 @@ describe('FetchX509SVID', { timeout: 60_000 }, () => {
     await setBundle(server, [root.key]);
     const { federatedBundles } = await stream.next();
     assert.deepEqual(Object.keys(federatedBundles), [OTHER]);
-    assert.equal(certificatesIn(federatedBundles[OTHER]!)[0]!.subject, 'CN=other');
+    assert.equal(certificatesOf(federatedBundles[OTHER]!)[0]!.subject, 'CN=other');
     await server.admin.json('DELETE', '/v1/bundles/other.example');
     assert.deepEqual((await stream.next()).federatedBundles, {});
   });
@@ -253,7 +254,7 @@ describe('FetchX509SVID', { timeout: 60_000 }, () => {
     const [before] = (await stream.next()).svids;
     await server.admin.json('POST', '/v1/ca/rotate', { body: { role: 'root' } });
     const [published] = (await stream.next()).svids;
-    assert.equal(certificatesIn(published!.bundle).length, 2);
+    assert.equal(certificatesOf(published!.bundle).length, 2);
     assert.deepEqual(published!.x509Svid, before!.x509Svid);
   });
 

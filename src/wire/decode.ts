@@ -1,6 +1,6 @@
 /** Decodes requests. */
 
-import { Status, StatusError } from '../wire/index.ts';
+import { Status, StatusError } from './types.ts';
 
 /** @throws StatusError INVALID_ARGUMENT if the bytes are not a message of this type */
 export function decodeRequest<T>(type: { decode(bytes: Uint8Array): T }, name: string, bytes: Uint8Array): T {
