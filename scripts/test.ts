@@ -27,15 +27,26 @@ const skipped: string[] = [];
 const TEST_LIMIT_MS = 300_000;
 /** Of a whole file: the runner itself fails a test in time, but waits for its process for ever. */
 const FILE_LIMIT_MS = 2 * TEST_LIMIT_MS;
+/** How the processes of failed files ended, and the end of what each wrote to stderr. */
+const ended: string[] = [];
+const STDERR_KEPT = 4096;
+const stderrOf = new Map<string, string>();
 const stream = run({ files, concurrency: availableParallelism(), timeout: TEST_LIMIT_MS, cwd: root })
-  .on('test:fail', () => {
+  .on('test:stderr', ({ file, message }) => {
+    stderrOf.set(file, ((stderrOf.get(file) ?? '') + message).slice(-STDERR_KEPT));
+  })
+  .on('test:fail', ({ name, details }) => {
     process.exitCode = 1;
+    const { exitCode, signal } = details.error as { exitCode?: number; signal?: string | null };
+    if (exitCode === undefined && !signal) return;
+    ended.push(`  ${path.relative(root, name)}: ${signal ?? `exit code ${exitCode}`}\n${stderrOf.get(name) ?? ''}`);
   })
   .on('test:pass', ({ name, skip }) => {
     if (skip !== undefined) skipped.push(`  ${name}: ${skip === true ? 'no reason given' : skip}`);
   });
 stream.compose(new spec()).pipe(process.stdout);
 stream.on('end', () => {
+  if (ended.length > 0) process.stdout.write(`Failed files, how they ended and their stderr:\n${ended.join('\n')}\n`);
   process.stdout.write(skipped.length === 0 ? 'Nothing was skipped.\n' : `Skipped:\n${skipped.join('\n')}\n`);
 });
 
