@@ -53,6 +53,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   metrics: ['types:registry', 'types:ca', 'types:attest', 'types:identity', 'types:delivery'],
   envoy: [],
   hcl: [],
+  migrate: ['hcl', 'registry'],
   doctor: [
     'envoy',
     'types:admin',
@@ -68,6 +69,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'config',
     'envoy',
     'hcl',
+    'migrate',
     'doctor',
     'types:admin',
     'client',

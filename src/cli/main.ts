@@ -19,6 +19,7 @@ import { moveGlobalFlags } from './global-flags.ts';
 import { addHealthcheckCommand } from './healthcheck.ts';
 import { addJwksCommand } from './jwks.ts';
 import { addLogLevelCommand } from './log-level.ts';
+import { addMigrateCommands } from './migrate.ts';
 import { addProxiesCommand } from './proxies.ts';
 import { addServeCommand } from './serve-command.ts';
 import { addTokenCommands } from './token.ts';
@@ -43,6 +44,7 @@ const COMMANDS: Readonly<Record<string, (program: Command) => void>> = {
   doctor: addDoctorCommand,
   backup: addBackupCommand,
   restore: addRestoreCommand,
+  migrate: addMigrateCommands,
   'log-level': addLogLevelCommand,
   completion: (to) => addCompletionCommand(to, () => program(undefined)),
 };
@@ -58,6 +60,7 @@ const GROUPS: ReadonlySet<string> = new Set([
   'envoy',
   'fetch',
   'validate',
+  'migrate',
 ]);
 
 /** Adds only the requested command; adds all of them if it is unknown, as for --help. */
