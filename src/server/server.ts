@@ -164,7 +164,7 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
       accountsRevision: () => accounts.revision(),
     }),
   );
-  const { unmapped, whyContained, kernel, plan } = host;
+  const { unmapped, whyContained, whySeenContained, kernel, plan } = host;
   const onChange = () => identities.factsMayDiffer();
   const facts = { clock, log, accounts, unmapped, asked: registry, onChange };
   const attestors = await openAttestors(config, facts, parts);
@@ -206,6 +206,7 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
   const pipe = createPipe({
     attestors,
     whyContained,
+    whySeenContained,
     exitWatcher,
     clock,
     times: meters.attestations,
@@ -263,6 +264,7 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
       inspect: createInspector({
         attestors,
         whyContained,
+        whySeenContained,
         asked: registry,
         clock,
         attestTimeoutMs: ATTEST_TIMEOUT_MS,
