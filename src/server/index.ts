@@ -4,3 +4,4 @@ export { checkStart, type StartCheck } from './check.ts';
 export { hardenProcess } from './hardening.ts';
 export { type BackupReport, checkBackup, type RestoreReport, restoreBackup } from './restore.ts';
 export { startServer } from './server.ts';
+export { Supervisor } from './supervisor.ts';
