@@ -52,6 +52,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   backup: [],
   metrics: ['types:registry', 'types:ca', 'types:attest', 'types:identity', 'types:delivery'],
   envoy: [],
+  hcl: [],
   doctor: [
     'envoy',
     'types:admin',
@@ -66,6 +67,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   cli: [
     'config',
     'envoy',
+    'hcl',
     'doctor',
     'types:admin',
     'client',
