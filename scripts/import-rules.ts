@@ -53,6 +53,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   metrics: ['types:registry', 'types:ca', 'types:attest', 'types:identity', 'types:delivery'],
   envoy: [],
   hcl: [],
+  'svid-files': ['gen/workload.ts', 'attest/pinned-process.ts', 'server/flock.ts'],
   doctor: [
     'envoy',
     'types:admin',
@@ -77,6 +78,8 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'attest/socket-listener.ts',
     ...CATALOG,
     'gen',
+    'hcl',
+    'svid-files',
     'backup',
     'server/check.ts',
     'server/hardening.ts',

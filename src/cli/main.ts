@@ -17,6 +17,7 @@ import { addExplainCommand } from './explain.ts';
 import { addFetchCommand } from './fetch.ts';
 import { moveGlobalFlags } from './global-flags.ts';
 import { addHealthcheckCommand } from './healthcheck.ts';
+import { addHelperCommand, asDoubleDashes } from './helper.ts';
 import { addJwksCommand } from './jwks.ts';
 import { addLogLevelCommand } from './log-level.ts';
 import { addProxiesCommand } from './proxies.ts';
@@ -37,6 +38,7 @@ const COMMANDS: Readonly<Record<string, (program: Command) => void>> = {
   proxies: addProxiesCommand,
   explain: addExplainCommand,
   fetch: addFetchCommand,
+  helper: addHelperCommand,
   validate: addValidateCommand,
   healthcheck: addHealthcheckCommand,
   envoy: addEnvoyCommands,
@@ -77,7 +79,7 @@ function program(asked: string | undefined): Command {
 
 /** Runs one command and returns the exit status. */
 async function main(given: readonly string[]): Promise<number> {
-  const args = moveGlobalFlags(given, (command) => GROUPS.has(command));
+  const args = moveGlobalFlags(asDoubleDashes(given), (command) => GROUPS.has(command));
   try {
     await program(args[0]).parseAsync(args, { from: 'user' });
     return EXIT.done;
