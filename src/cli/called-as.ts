@@ -63,6 +63,7 @@ export const COMMAND_NAMES = [
   'explain',
   'fetch',
   'validate',
+  'api',
   'healthcheck',
   'envoy',
   'doctor',

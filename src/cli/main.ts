@@ -3,6 +3,7 @@
 import { Command, CommanderError } from 'commander';
 import { printableLines, version } from '../base/index.ts';
 import { addAliasCommands } from './alias.ts';
+import { addApiCommand, isAgentHealthcheck, runApi } from './api.ts';
 import { addApplyCommand } from './apply.ts';
 import { addAuditCommands } from './audit.ts';
 import { addBackupCommand, addRestoreCommand } from './backup.ts';
@@ -38,6 +39,7 @@ const COMMANDS: Readonly<Record<string, (program: Command) => void>> = {
   explain: addExplainCommand,
   fetch: addFetchCommand,
   validate: addValidateCommand,
+  api: addApiCommand,
   healthcheck: addHealthcheckCommand,
   envoy: addEnvoyCommands,
   doctor: addDoctorCommand,
@@ -79,6 +81,7 @@ function program(asked: string | undefined): Command {
 async function main(given: readonly string[]): Promise<number> {
   const args = moveGlobalFlags(given, (command) => GROUPS.has(command));
   try {
+    if (isAgentHealthcheck(args)) return await runApi(args);
     await program(args[0]).parseAsync(args, { from: 'user' });
     return EXIT.done;
   } catch (thrown) {
