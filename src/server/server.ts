@@ -177,7 +177,7 @@ async function start(
       accountsRevision: () => accounts.revision(),
     }),
   );
-  const { unmapped, whyContained, kernel, plan } = host;
+  const { unmapped, whyContained, whySeenContained, kernel, plan } = host;
   const onChange = () => identities.factsMayDiffer();
   const facts = { clock, log, accounts, unmapped, asked: registry, onChange };
   const attestors = await openAttestors(config, facts, parts);
@@ -219,6 +219,7 @@ async function start(
   const pipe = createPipe({
     attestors,
     whyContained,
+    whySeenContained,
     exitWatcher,
     clock,
     times: meters.attestations,
@@ -276,6 +277,7 @@ async function start(
       inspect: createInspector({
         attestors,
         whyContained,
+        whySeenContained,
         asked: registry,
         clock,
         attestTimeoutMs: ATTEST_TIMEOUT_MS,
