@@ -209,7 +209,9 @@ export class Keeper {
     if (this.#isNews(about, message)) this.#options.log.warn({ kind: about.plan.kind }, message);
   }
 
-  #isNews(about: unknown, message: string): boolean {
+  #isNews(about: unknown, text: string): boolean {
+    // Each refusal has a decision of its own.
+    const message = text.replaceAll(/\bd-[0-9a-f]{12}\b/g, '');
     const told = this.#told.get(about);
     const now = this.#options.clock.now();
     if (told?.message === message && now - told.at < REPEAT_MS) return false;
