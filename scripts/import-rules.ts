@@ -85,6 +85,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'server/hardening.ts',
     'server/restore.ts',
     'server/server.ts',
+    'server/supervisor.ts',
   ],
   server: [
     'config',

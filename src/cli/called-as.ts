@@ -64,6 +64,7 @@ export const COMMAND_NAMES = [
   'fetch',
   'helper',
   'validate',
+  'api',
   'healthcheck',
   'envoy',
   'doctor',

@@ -3,6 +3,7 @@
 import { Command, CommanderError } from 'commander';
 import { printableLines, version } from '../base/index.ts';
 import { addAliasCommands } from './alias.ts';
+import { addApiCommand, isAgentHealthcheck, runApi } from './api.ts';
 import { addApplyCommand } from './apply.ts';
 import { addAuditCommands } from './audit.ts';
 import { addBackupCommand, addRestoreCommand } from './backup.ts';
@@ -40,6 +41,7 @@ const COMMANDS: Readonly<Record<string, (program: Command) => void>> = {
   fetch: addFetchCommand,
   helper: addHelperCommand,
   validate: addValidateCommand,
+  api: addApiCommand,
   healthcheck: addHealthcheckCommand,
   envoy: addEnvoyCommands,
   doctor: addDoctorCommand,
@@ -81,6 +83,7 @@ function program(asked: string | undefined): Command {
 async function main(given: readonly string[]): Promise<number> {
   const args = moveGlobalFlags(asDoubleDashes(given), (command) => GROUPS.has(command));
   try {
+    if (isAgentHealthcheck(args)) return await runApi(args);
     await program(args[0]).parseAsync(args, { from: 'user' });
     return EXIT.done;
   } catch (thrown) {

@@ -5,3 +5,4 @@ export { tryLock } from './flock.ts';
 export { hardenProcess } from './hardening.ts';
 export { type BackupReport, checkBackup, type RestoreReport, restoreBackup } from './restore.ts';
 export { startServer } from './server.ts';
+export { Supervisor } from './supervisor.ts';

@@ -14,14 +14,15 @@ const run = promisify(execFile);
 const HERE = import.meta.dirname;
 /** Maximum time to fetch the libraries of one client, in milliseconds. */
 const FETCH_MS = 240_000;
+/** The same for those that are built only on demand. */
+const SLOW_MS = 1_800_000;
 
 export interface RealClient {
   readonly name: string;
   /** Where it looks for the pipe. */
   endpoint(socket: string): string;
   /** Its command, once its libraries are there. @throws if they can't be fetched */
-  command(): Promise<readonly string[]>;
-  readonly env?: Readonly<Record<string, string>>;
+  command(socket: string): Promise<readonly string[]>;
 }
 
 const uri = (socket: string) => `unix://${socket}`;
@@ -64,7 +65,61 @@ export const CLIENTS: readonly RealClient[] = [
       return ['java', '-cp', path.join(folder, '*'), path.join(HERE, 'java/Watch.java')];
     },
   },
+  {
+    name: 'spiffe-helper',
+    endpoint: uri,
+    command: async (socket) => {
+      const folder = await kept('helper', async (into) => {
+        const args = ['build', '-o', into, 'github.com/spiffe/spiffe-helper/cmd/spiffe-helper'];
+        await run('go', args, { cwd: path.join(HERE, 'helper'), timeout: FETCH_MS });
+      });
+      return [process.execPath, path.join(HERE, 'watch-helper.ts'), path.join(folder, 'spiffe-helper'), socket];
+    },
+  },
+  {
+    name: 'Rust spiffe',
+    endpoint: uri,
+    command: async () => {
+      const folder = await kept('rust', async (into) => {
+        slowly('to build it takes 3 minutes of two processors');
+        const env = { ...process.env, CARGO_TARGET_DIR: into };
+        await run('cargo', ['build', '--quiet', '--locked'], { cwd: path.join(HERE, 'rust'), env, timeout: SLOW_MS });
+      });
+      return [path.join(folder, 'debug/client')];
+    },
+  },
+  {
+    name: 'spire-agent',
+    endpoint: uri,
+    command: async (socket) => {
+      const agent = process.env.SPIRE_AGENT || (await builtAgent());
+      return [process.execPath, path.join(HERE, 'watch-agent.ts'), agent, socket];
+    },
+  },
 ];
+
+const SPIRE = '1.13.3';
+const SPIRE_AGENT = 'github.com/spiffe/spire/cmd/spire-agent';
+
+/** The agent of SPIRE, built once. Its module cannot be installed by `go install …@version`. */
+async function builtAgent(): Promise<string> {
+  const folder = await made(path.join(cache(), 'spire', SPIRE), async (into) => {
+    slowly('to build it takes 3 minutes of two processors');
+    const go = (...args: string[]) => run('go', args, { cwd: into, timeout: SLOW_MS });
+    await go('mod', 'init', 'spire.test');
+    await go('get', '-tool', `${SPIRE_AGENT}@v${SPIRE}`);
+    await go('build', '-o', into, SPIRE_AGENT);
+  });
+  return path.join(folder, 'spire-agent');
+}
+
+/** @throws Slow unless such clients are asked for */
+function slowly(why: string): void {
+  if (process.env.SIDEKEY_SLOW_CLIENTS !== '1') throw new Slow(`${why}; SIDEKEY_SLOW_CLIENTS=1 builds it`);
+}
+
+/** A client whose libraries take long to build, and are not built unless that is asked for. */
+class Slow extends Error {}
 
 /** A folder in the cache that belongs to what is in the client's folder here; `fill` makes it, once. */
 async function kept(name: string, fill: (into: string) => Promise<void>): Promise<string> {
@@ -72,11 +127,16 @@ async function kept(name: string, fill: (into: string) => Promise<void>): Promis
   for (const file of globSync('*', { cwd: path.join(HERE, name) }).sort()) {
     hash.update(file).update(readFileSync(path.join(HERE, name, file)));
   }
-  const cache = process.env.XDG_CACHE_HOME || path.join(process.env.HOME || homedir(), '.cache');
-  const base = path.join(cache, 'sidekey', 'workload-clients');
-  const folder = path.join(base, `${name}-${hash.digest('hex').slice(0, 16)}`);
+  return made(path.join(cache(), 'workload-clients', `${name}-${hash.digest('hex').slice(0, 16)}`), fill);
+}
+
+function cache(): string {
+  return path.join(process.env.XDG_CACHE_HOME || path.join(process.env.HOME || homedir(), '.cache'), 'sidekey');
+}
+
+async function made(folder: string, fill: (into: string) => Promise<void>): Promise<string> {
   if (existsSync(folder)) return folder;
-  mkdirSync(base, { recursive: true });
+  mkdirSync(path.dirname(folder), { recursive: true });
   const temporary = mkdtempSync(`${folder}.`);
   try {
     await fill(temporary);
@@ -91,10 +151,12 @@ async function kept(name: string, fill: (into: string) => Promise<void>): Promis
 /** Its command, or the reason why it can't be run here. */
 export async function prepared(
   client: RealClient,
+  socket: string,
 ): Promise<{ readonly command: readonly string[] } | { readonly skip: string }> {
   try {
-    return { command: await client.command() };
+    return { command: await client.command(socket) };
   } catch (error) {
+    if (error instanceof Slow) return { skip: error.message };
     const { stderr = '', message } = error as Error & { stderr?: string };
     const why = (stderr || message).trim().split('\n').slice(-1)[0];
     return { skip: `${client.name} can't be made here: ${why}` };
