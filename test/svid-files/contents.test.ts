@@ -102,7 +102,7 @@ describe('files of JWT keys', () => {
   it('refuse what is no JWK Set, and an own one that is absent', () => {
     for (const text of ['', '[]', '{"keys":null}', '{"keys":{}}']) {
       const wrong = { 'spiffe://ilinux.io': Buffer.from(text) };
-      assert.throws(() => jwtBundlePart({ bundles: wrong }, { file, form: 'jwks' }, own), undefined, text);
+      assert.throws(() => jwtBundlePart({ bundles: wrong }, { file, form: 'jwks' }, own), Error, text);
     }
     assert.throws(
       () => jwtBundlePart({ bundles: {} }, { file, form: 'jwks' }, own),
