@@ -134,12 +134,11 @@ export class Keeper {
     this.#schedule(this.#isFirst && !isComplete ? GATHER_MS : 0);
   }
 
-  /** Tokens and the own trust domain follow the identity of the certificate. */
+  /** Tokens and the own trust domain follow the identity of the certificate. What was refused before it came may be had now. */
   #identityChanged(x509: PartState, former: Part | undefined): void {
     for (const state of this.#states) {
-      if (state === x509) continue;
-      const isFirst = former === undefined;
-      if (state.plan.kind === 'jwt-bundle' || !isFirst) state.feed?.again();
+      const isDue = former !== undefined || state.problem !== undefined || state.plan.kind === 'jwt-bundle';
+      if (state !== x509 && isDue) state.feed?.again();
     }
   }
 

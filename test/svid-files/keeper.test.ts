@@ -137,6 +137,23 @@ describe('the keeper', () => {
     );
   });
 
+  it('asks for tokens again as soon as there is an identity', async (t) => {
+    const directory = tempDir(t);
+    const jwtBundle = { file: { name: 'keys.json', mode: 0o644 }, form: 'jwks' } as const;
+    const { source, settle } = startKeeper(t, makePlan(directory, { jwts: [DB], jwtBundle }));
+    await settle();
+    assert.equal(source.asked.length, 1, 'refused');
+    source.bundles[0]!.end(new Error('no identity issued'));
+    const token = makeToken({ exp: 4e9 });
+    source.tokens = async () => ({ svids: [{ spiffeId: WEB, svid: token, hint: '' }] });
+    source.x509[0]!.message(x509Message(await makeSvid()));
+    assert.equal(source.bundles.length, 2, 'asked at once');
+    source.bundles[1]!.message({ bundles: { 'spiffe://ilinux.io': Buffer.from('{"keys":[]}') } });
+    await settle();
+    await settle();
+    assert.equal(read(directory, 'db.jwt'), token);
+  });
+
   it('tells a reaction the kinds that it follows, and only of changes', async (t) => {
     const calls: (readonly Kind[])[] = [];
     const reaction: Reaction = {
