@@ -142,6 +142,8 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
       issuances: store.issuances,
       clock,
       log,
+      counts: meters.tokens,
+      counters,
       issuer: config.jwtIssuer,
     }),
   );
