@@ -52,6 +52,8 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   backup: [],
   metrics: ['types:registry', 'types:ca', 'types:attest', 'types:identity', 'types:delivery'],
   envoy: [],
+  hcl: [],
+  'svid-files': ['gen/workload.ts', 'attest/pinned-process.ts', 'server/flock.ts'],
   doctor: [
     'envoy',
     'types:admin',
@@ -66,6 +68,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   cli: [
     'config',
     'envoy',
+    'hcl',
     'doctor',
     'types:admin',
     'client',
@@ -75,11 +78,14 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'attest/socket-listener.ts',
     ...CATALOG,
     'gen',
+    'hcl',
+    'svid-files',
     'backup',
     'server/check.ts',
     'server/hardening.ts',
     'server/restore.ts',
     'server/server.ts',
+    'server/supervisor.ts',
   ],
   server: [
     'config',

@@ -1,7 +1,7 @@
 /** JSON schemas of the authorities. */
 
 import Type, { type Static } from 'typebox';
-import { SLOT_STATES, type SlotState } from '../ca/index.ts';
+import { AUTHORITY_STATES, type AuthorityStateName } from '../ca/index.ts';
 import { AUTHORITY_KEY_TYPES } from '../spiffe/index.ts';
 import { titled } from './titled.ts';
 
@@ -37,11 +37,11 @@ const Authority = titled(
       key_type: Type.Union([Type.Enum([...AUTHORITY_KEY_TYPES]), Type.Null()], {
         description: "null: an upstream's root with a key of another type",
       }),
-      state: Type.Unsafe<SlotState>({
+      state: Type.Unsafe<AuthorityStateName>({
         type: 'string',
-        enum: SLOT_STATES,
+        enum: AUTHORITY_STATES,
         description:
-          'an active one signs, all others sign nothing; roots and JWT keys are in the bundle except for prepared ones; tainted: the key may have leaked',
+          'an active one signs, all others sign nothing; roots and JWT keys are in the bundle except for prepared ones; tainted: the key may have leaked; carried: a root of another server of this trust domain',
       }),
       since: Timestamp,
       not_before: Timestamp,
@@ -54,6 +54,7 @@ const Authority = titled(
         description:
           'of the published root that is next: when it signs if all proxies have acknowledged it by then; of the published JWT key: when it signs',
       }),
+      leaves_at: Type.Union([Timestamp, Type.Null()], { description: 'of a carried root: when it leaves the bundle' }),
       waits_for: Type.Array(LaggingProxyObject, {
         description:
           'of a published root: proxies that have not acknowledged the bundle with it; of a tainted authority: those that may still use an SVID of it; at most 100',
@@ -99,4 +100,11 @@ export type AuthoritiesJson = Static<typeof AUTHORITIES>;
 export const AUTHORITY_PARAMS = Type.Object({ id: Type.String() });
 
 export const ROTATE = titled('RotateRequest', Type.Object({ role: Role }, CLOSED));
+export const CARRY = titled(
+  'CarryRequest',
+  Type.Object(
+    { certificates: Type.String({ description: 'PEM' }), until: Type.String({ description: 'RFC 3339' }) },
+    CLOSED,
+  ),
+);
 export const IMPORT = titled('ImportRequest', Type.Object({ certificates: Type.String() }, CLOSED));

@@ -6,7 +6,7 @@ import { SidekeyError } from '../base/index.ts';
 import type { AuthorityInfo, CertificateAuthority, LaggingProxy, UpstreamInfo } from '../ca/index.ts';
 import type { ByOf } from './actor.ts';
 import { readMember } from './body-member.ts';
-import { AUTHORITIES, AUTHORITY_PARAMS, type AuthoritiesJson, IMPORT, ROTATE } from './ca-schema.ts';
+import { AUTHORITIES, AUTHORITY_PARAMS, type AuthoritiesJson, CARRY, IMPORT, ROTATE } from './ca-schema.ts';
 import { maybeTime, time } from './time.ts';
 
 /** Maximum number of proxies that are listed per authority. */
@@ -14,7 +14,7 @@ const LISTED = 100;
 
 export type AdminCa = Pick<
   CertificateAuthority,
-  'bundle' | 'authorities' | 'rotate' | 'taint' | 'import' | 'upstream' | 'onMove'
+  'bundle' | 'authorities' | 'rotate' | 'taint' | 'import' | 'carry' | 'drop' | 'upstream' | 'onMove'
 >;
 
 export function addCaRoutes(app: FastifyInstance, ca: AdminCa, byOf: ByOf): void {
@@ -36,7 +36,42 @@ export function addCaRoutes(app: FastifyInstance, ca: AdminCa, byOf: ByOf): void
       },
     },
     async (request) => {
-      await ca.import(readCertificates(request.body), byOf(request));
+      await ca.import(readCertificates(request.body, IMPORT_RULE), byOf(request));
+      return listAuthorities(ca);
+    },
+  );
+
+  app.post(
+    '/v1/ca/carried',
+    {
+      schema: {
+        operationId: 'carryRoots',
+        errors: ['ERR_AUTHORITY_STATE', 'ERR_ROTATION_LIMIT', 'ERR_CA'],
+        summary:
+          'Put roots of another server of this trust domain into the bundle until a time, so that workloads of both accept each other; of those that are carried already, change the time',
+        body: CARRY,
+        response: { 200: AUTHORITIES },
+      },
+    },
+    async (request) => {
+      await ca.carry(readCertificates(request.body, CARRY_RULE), readUntil(request.body), byOf(request));
+      return listAuthorities(ca);
+    },
+  );
+
+  app.delete<{ Params: Static<typeof AUTHORITY_PARAMS> }>(
+    '/v1/ca/carried/:id',
+    {
+      schema: {
+        operationId: 'dropCarriedRoot',
+        errors: ['ERR_NOT_FOUND', 'ERR_CA'],
+        summary: 'Take a carried root out of the bundle',
+        params: AUTHORITY_PARAMS,
+        response: { 200: AUTHORITIES },
+      },
+    },
+    async (request) => {
+      await ca.drop(request.params.id, byOf(request));
       return listAuthorities(ca);
     },
   );
@@ -100,6 +135,7 @@ export function listAuthorities(ca: Pick<AdminCa, 'authorities' | 'upstream'>): 
       subject: authority.subject,
       is_upstreams: authority.isUpstreams,
       signs_after: maybeTime(authority.signsAfter),
+      leaves_at: maybeTime(authority.leavesAt),
       waits_for: Iterator.from(authority.waitsFor).take(LISTED).map(proxyJson).toArray(),
     })),
     upstream: upstream === undefined ? null : upstreamJson(upstream),
@@ -117,8 +153,20 @@ function upstreamJson({
   return { kind, description, problem: problem ?? null, signs_meanwhile: signsMeanwhile, request: open };
 }
 
-function readCertificates(body: unknown): string {
-  const rule = 'the body is {"certificates":"PEM text"}, with the signed certificate and those above it';
+const IMPORT_RULE = 'the body is {"certificates":"PEM text"}, with the signed certificate and those above it';
+const CARRY_RULE = 'the body is {"certificates":"PEM text","until":"2027-01-31T00:00:00Z"}';
+
+/** Milliseconds since the epoch. */
+function readUntil(body: unknown): number {
+  const until = readMember(body, 'until', CARRY_RULE);
+  const instant = typeof until === 'string' && RFC3339.test(until) ? Date.parse(until) : Number.NaN;
+  if (!Number.isNaN(instant)) return instant;
+  throw SidekeyError.badInput([{ path: '/until', problem: 'it is not a time of RFC 3339', rule: CARRY_RULE }]);
+}
+
+const RFC3339 = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:Z|[+-]\d{2}:\d{2})$/;
+
+function readCertificates(body: unknown, rule: string): string {
   const certificates = readMember(body, 'certificates', rule);
   if (typeof certificates === 'string') return certificates;
   throw SidekeyError.badInput([{ path: '/certificates', problem: 'it is not a string', rule }]);

@@ -2,7 +2,7 @@
 
 import Type, { type Static } from 'typebox';
 import { ISSUANCE_KINDS } from '../base/index.ts';
-import { type AuthorityMove, SLOT_STATES } from '../ca/index.ts';
+import { AUTHORITY_STATES, type AuthorityMove } from '../ca/index.ts';
 import { titled } from './titled.ts';
 
 const CLOSED = { additionalProperties: false } as const;
@@ -67,9 +67,9 @@ const AUTHORITY_EVENT = titled(
       at: Timestamp,
       authority_id: Type.String(),
       role: Type.Union([Type.Literal('root'), Type.Literal('intermediate'), Type.Literal('jwt')]),
-      state: Type.Unsafe<AuthorityMove['state']>({ type: 'string', enum: [...SLOT_STATES, 'gone'] }),
+      state: Type.Unsafe<AuthorityMove['state']>({ type: 'string', enum: [...AUTHORITY_STATES, 'gone'] }),
       before: Type.Unsafe<AuthorityMove['state'] | null>({
-        anyOf: [{ type: 'string', enum: SLOT_STATES }, { type: 'null' }],
+        anyOf: [{ type: 'string', enum: AUTHORITY_STATES }, { type: 'null' }],
         description: 'null for a new one',
       }),
     },

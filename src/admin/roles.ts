@@ -30,6 +30,9 @@ const ROUTES: Readonly<Record<string, Needs>> = {
   'GET /v1/ca': 'read',
   'POST /v1/ca/rotate': 'admin',
   'POST /v1/ca/import': 'admin',
+  // Who has the key of a carried root can be any workload of the trust domain.
+  'POST /v1/ca/carried': 'admin',
+  'DELETE /v1/ca/carried/:id': 'admin',
   'POST /v1/ca/:id/taint': 'admin',
   // It has the addresses and attempts of everybody, refused ones too, which are no business of who reads entries.
   'GET /v1/audit': 'admin',

@@ -6,6 +6,7 @@
  * and signs; so a crash leaves either the states before or those after.
  */
 
+import type { X509Certificate } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { type Actor, SERVER } from '../audit/index.ts';
 import { type Clock, isValidAt, Listeners, SidekeyError } from '../base/index.ts';
@@ -129,6 +130,11 @@ export class Authorities {
       throw SidekeyError.from(error, 'ERR_CA', `the authorities could not be created: ${(error as Error).message}`);
     }
     return authorities;
+  }
+
+  /** True if the certificate is that of a root of this server. */
+  hasRoot(certificate: X509Certificate): boolean {
+    return this.#slots.roots.some(({ authority }) => authority.certificate.raw.equals(certificate.raw));
   }
 
   signs(authorityId: string): boolean {

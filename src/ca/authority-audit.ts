@@ -25,6 +25,7 @@ const ACTIONS: Readonly<Record<AuthorityMove['state'], AuditAction>> = {
   active: 'authority.activated',
   retired: 'authority.retired',
   tainted: 'authority.tainted',
+  carried: 'authority.carried',
   gone: 'authority.removed',
 };
 
@@ -66,7 +67,7 @@ export class AuthorityAuditor {
   /** Records a request before it is carried out. @throws ERR_STORE */
   asked(
     at: number,
-    action: 'authority.rotate_asked' | 'authority.import_asked',
+    action: 'authority.rotate_asked' | 'authority.import_asked' | 'authority.carry_asked',
     by: Actor,
     detail: object,
   ): Promise<void> {
@@ -75,12 +76,15 @@ export class AuthorityAuditor {
 }
 
 /** Two for a new authority that came into use at once. */
-function eventsOf({ at, id, role, state, before, by }: StoredMove): AuditEvent[] {
-  const one = (action: AuditAction, from: string | undefined, to: string): AuditEvent => {
-    const shown = (name: string) => ({ role, state: name });
-    return { at, action, by, target: id, before: from === undefined ? undefined : shown(from), after: shown(to) };
+function eventsOf({ at, id, role, state, before, by, until, untilBefore }: StoredMove): AuditEvent[] {
+  const shown = (name: string, end: number | undefined) => {
+    return end === undefined ? { role, state: name } : { role, state: name, until: new Date(end).toISOString() };
   };
-  if (before !== undefined || state === 'prepared') return [one(ACTIONS[state], before, state)];
+  const one = (action: AuditAction, from: string | undefined, to: string): AuditEvent => {
+    const former = from === undefined ? undefined : shown(from, untilBefore);
+    return { at, action, by, target: id, before: former, after: shown(to, until) };
+  };
+  if (before !== undefined || state === 'prepared' || state === 'carried') return [one(ACTIONS[state], before, state)];
   return [one('authority.created', undefined, 'prepared'), one(ACTIONS[state], 'prepared', state)];
 }
 

@@ -25,14 +25,16 @@ export function ownBundle(
 }
 
 /**
- * The bundle that is published. Roots and JWT keys change independently, and each stores the number of its last change;
- * the bundle has the larger one.
+ * The bundle that is published. Roots, carried roots and JWT keys change independently, and each stores the number of
+ * its last change; the bundle has the largest one.
  */
 export class OwnBundle {
   readonly change: Listeners<TrustBundle>;
   readonly #trustDomain: TrustDomain;
   #roots: readonly Authority[] = [];
   #rootsNumber = 0;
+  #carried: readonly Authority[] = [];
+  #carriedNumber = 0;
   #jwtKeys: readonly JwtAuthority[] = [];
   #jwtNumber = 0;
   #bundle: TrustBundle;
@@ -76,6 +78,14 @@ export class OwnBundle {
     this.#changed();
   }
 
+  /** Sets the roots of other servers. @param number of their last change, which is stored */
+  setCarried(roots: readonly Authority[], number: number): void {
+    if (number === this.#carriedNumber && roots.length === this.#carried.length) return;
+    this.#carried = roots;
+    this.#carriedNumber = number;
+    this.#changed();
+  }
+
   /** Sets the JWT keys. @param number of their last change, which is stored */
   setJwtKeys(keys: readonly JwtAuthority[], number: number): void {
     if (number === this.#jwtNumber && keys.length === this.#jwtKeys.length) return;
@@ -91,8 +101,12 @@ export class OwnBundle {
   }
 
   #changed(): void {
-    const number = Math.max(this.#rootsNumber, this.#jwtNumber);
-    this.#bundle = ownBundle(this.#trustDomain, this.#roots, number, this.#jwtKeys);
+    const number = Math.max(this.#rootsNumber, this.#carriedNumber, this.#jwtNumber);
+    // A carried root may have become one of the own, as that of an upstream.
+    const carried = this.#carried.filter(({ certificate: { raw } }) => {
+      return this.#roots.every((root) => !root.certificate.raw.equals(raw));
+    });
+    this.#bundle = ownBundle(this.#trustDomain, [...this.#roots, ...carried], number, this.#jwtKeys);
     this.change.tell(this.#bundle);
   }
 }

@@ -6,6 +6,7 @@ import type { Log } from '../telemetry/index.ts';
 import { Authorities } from './authorities.ts';
 import { type AuthorityAudit, AuthorityAuditor, NO_AUDIT } from './authority-audit.ts';
 import { OwnBundle } from './bundle.ts';
+import { CarriedRoots } from './carried/carried-roots.ts';
 import type { IssuanceTimes } from './issuance-times.ts';
 import { Issuer } from './issuer.ts';
 import type { InspectedJwtKey } from './jwt/key-store.ts';
@@ -138,6 +139,14 @@ export async function openCertificateAuthority(options: CertificateAuthorityOpti
     await authorities.close();
     throw error;
   });
+  const carried = await CarriedRoots.open({
+    ...{ trustDomain, store: store.carried(), bundle, auditor, clock, log },
+    isOwn: (certificate) => authorities.hasRoot(certificate),
+  }).catch(async (error: unknown) => {
+    await jwtKeys?.close();
+    await authorities.close();
+    throw error;
+  });
   bundle.open();
   const svidTerms = { x509SvidTtl, x509SvidKeyType, random };
   const measured = times === undefined ? {} : { times };
@@ -149,18 +158,26 @@ export async function openCertificateAuthority(options: CertificateAuthorityOpti
     signs: (authorityId) => authorities.signs(authorityId),
     jwtSigner: async () => jwtKeysOf(jwtKeys).signer(),
     bundle: () => bundle.current,
-    authorities: () => [...authorities.list(), ...(jwtKeys?.list() ?? [])],
+    authorities: () => [...authorities.list(), ...carried.list(), ...(jwtKeys?.list() ?? [])],
     trouble: () => authorities.trouble(),
     upstream: () => authorities.upstream(),
     rotate: async (role, by) => (role === 'jwt' ? jwtKeysOf(jwtKeys).rotate(by) : authorities.rotate(role, by)),
-    taint: (id, by) => (jwtKeys?.has(id) ? jwtKeys.taint(id, by) : authorities.taint(id, by)),
+    taint: async (id, by) => {
+      if (carried.has(id)) {
+        const what = `${id} is a carried root, which signs nothing here: sidekey ca drop ${id} takes it out of the bundle`;
+        throw new SidekeyError('ERR_AUTHORITY_STATE', what);
+      }
+      return jwtKeys?.has(id) ? jwtKeys.taint(id, by) : authorities.taint(id, by);
+    },
     import: (certificates, by) => authorities.import(certificates, by),
+    carry: (certificates, until, by) => carried.carry(certificates, until, by),
+    drop: (id, by) => carried.drop(id, by),
     snapshot: () => {
       const files = authorities.snapshot();
       return jwtKeys?.withoutTainted(files) ?? files;
     },
     onMove: (listener) => {
-      const stops = [authorities.moves, ...(jwtKeys === undefined ? [] : [jwtKeys.moves])].map((all) =>
+      const stops = [authorities.moves, carried.moves, ...(jwtKeys === undefined ? [] : [jwtKeys.moves])].map((all) =>
         all.add(listener),
       );
       return () => {
@@ -171,6 +188,7 @@ export async function openCertificateAuthority(options: CertificateAuthorityOpti
     onReplaced: (listener) => authorities.replaced.add(listener),
     close: async () => {
       await issuer.close();
+      await carried.close();
       await jwtKeys?.close();
       await authorities.close();
     },

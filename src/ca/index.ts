@@ -18,11 +18,12 @@ export {
   type RestoredAuthorities,
   restoreAuthorities,
 } from './restored-authorities.ts';
-export { SLOT_STATES, type SlotState } from './slot.ts';
+export { AUTHORITY_STATES } from './slot.ts';
 export { ToldIssuances } from './told-issuances.ts';
 export type {
   AuthorityInfo,
   AuthorityMove,
+  AuthorityStateName,
   CertificateAuthority,
   LaggingProxy,
   UpstreamInfo,

@@ -19,6 +19,7 @@ import {
   readAuthority,
   upstreamRoot,
 } from './authority.ts';
+import { type CarriedState, type CarriedStore, NO_CARRIED, parseCarriedState } from './carried/carried-root.ts';
 import { areGone, type GoneAuthorities } from './gone.ts';
 import {
   type InspectedJwtKey,
@@ -87,11 +88,13 @@ export interface StoredStates extends AuditedStates {
   readonly x509: AuthorityState;
   /** Undefined if none were stored. */
   readonly jwt: JwtKeyState | undefined;
+  readonly carried: CarriedState;
 }
 
 const NO_STATES: StoredStates = {
   x509: { sequenceNumber: 0, rootIds: [], slots: undefined, gone: {} },
   jwt: undefined,
+  carried: NO_CARRIED,
   revision: 0,
   moves: [],
 };
@@ -336,7 +339,16 @@ export class KeyStore {
 
   /** The largest number of a change of roots or JWT keys that is stored. Call it after {@link load}. */
   get lastNumber(): number {
-    return Math.max(this.#states.x509.sequenceNumber, this.#states.jwt?.sequenceNumber ?? 0);
+    const { x509, jwt, carried } = this.#states;
+    return Math.max(x509.sequenceNumber, jwt?.sequenceNumber ?? 0, carried.sequenceNumber);
+  }
+
+  /** The carried roots in the file of states. Call it after {@link load}. */
+  carried(): CarriedStore {
+    return {
+      state: () => this.#states.carried,
+      save: (carried, moves) => this.#saveStates({ carried }, moves),
+    };
   }
 
   /** The JWT keys in the same directory. Call it after {@link load}. */
@@ -373,8 +385,9 @@ export class KeyStore {
     const revision = Math.max(before.revision, this.#recorded) + (made.length === 0 ? 0 : 1);
     const moves = [...this.unrecorded, ...made.map((move) => ({ ...move, revision }))];
     const states = { ...before, ...changed, revision, moves };
-    const { x509, jwt } = states;
-    writeFileAtomic(path.join(this.#dir, STATE_FILE), `${JSON.stringify({ ...x509, jwt, revision, moves })}\n`);
+    const { x509, jwt, carried } = states;
+    const text = JSON.stringify({ ...x509, jwt, carried, revision, moves });
+    writeFileAtomic(path.join(this.#dir, STATE_FILE), `${text}\n`);
     this.#states = states;
     await rm(path.join(this.#dir, OLD_STATE_FILE), { force: true });
   }
@@ -459,8 +472,11 @@ function areStoredMoves(moves: unknown): moves is StoredMove[] {
 
 function parseStates(text: string): StoredStates | undefined {
   try {
-    const parsed = JSON.parse(text) as Partial<AuthorityState & AuditedStates> & { readonly jwt?: unknown };
-    const { sequenceNumber, rootIds, slots, gone = {}, jwt, revision = 0, moves = [] } = parsed;
+    const parsed = JSON.parse(text) as Partial<AuthorityState & AuditedStates> & {
+      readonly jwt?: unknown;
+      readonly carried?: unknown;
+    };
+    const { sequenceNumber, rootIds, slots, gone = {}, jwt, carried, revision = 0, moves = [] } = parsed;
     const good =
       Number.isSafeInteger(sequenceNumber) &&
       sequenceNumber! >= 0 &&
@@ -471,7 +487,13 @@ function parseStates(text: string): StoredStates | undefined {
       areStoredMoves(moves);
     if (!good) return undefined;
     const x509 = { sequenceNumber: sequenceNumber!, rootIds, slots, gone };
-    return { x509, jwt: jwt === undefined ? undefined : parseJwtKeyState(jwt), revision, moves };
+    return {
+      x509,
+      jwt: jwt === undefined ? undefined : parseJwtKeyState(jwt),
+      carried: carried === undefined ? NO_CARRIED : parseCarriedState(carried),
+      revision,
+      moves,
+    };
   } catch {
     return undefined;
   }

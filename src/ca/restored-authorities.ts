@@ -32,6 +32,8 @@ export interface LastAuthorities {
   readonly sequenceNumber: number;
   /** The IDs of the authorities that were tainted. */
   readonly tainted: ReadonlySet<string>;
+  /** The IDs of the roots that were carried; undefined if that cannot be read. */
+  readonly carried?: ReadonlySet<string> | undefined;
 }
 
 export interface RestoredAuthority {
@@ -73,7 +75,8 @@ export async function restoreAuthorities(dir: string, terms: RestoreTerms): Prom
   const tainted = new Set([...marked, ...taintsOf(looked, [...taint, ...idsIn(looked, last?.tainted ?? [])])]);
   for (const { authority } of found) if (tainted.has(authority.id)) await store.markTainted(authority.id);
   await jwt.drop(jwtKeys.filter(({ id }) => tainted.has(id)));
-  const before = Math.max(state.sequenceNumber, jwt.state().sequenceNumber);
+  const before = store.lastNumber;
+  await dropCarried(store, last?.carried);
   const after = Math.max(before + 1, (last?.sequenceNumber ?? 0) + 1, Math.floor(now / 1000) + 1);
   if (after > MAX_SEQUENCE) throw fault(dir, `has the sequence number ${after - 1}, which is too large`);
   // Without any authority there was no bundle.
@@ -103,10 +106,11 @@ export async function lastAuthorities(dir: string, trustDomain: TrustDomain): Pr
   const tainted = new Set<string>();
   for (const name of readdirSync(dir)) if (name.startsWith(KeyStore.markOf(''))) tainted.add(name.slice(8));
   try {
-    const { x509, jwt } = await (await KeyStore.open(dir, trustDomain, new KeyCodec())).states();
+    const store = await KeyStore.open(dir, trustDomain, new KeyCodec());
+    const { x509, jwt, carried } = await store.states();
     for (const [id, slot] of Object.entries(x509.slots ?? {})) if (slot.state === 'tainted') tainted.add(id);
     for (const [id, gone] of Object.entries({ ...x509.gone, ...jwt?.gone })) if (gone.tainted) tainted.add(id);
-    return { sequenceNumber: Math.max(x509.sequenceNumber, jwt?.sequenceNumber ?? 0), tainted };
+    return { sequenceNumber: store.lastNumber, tainted, carried: new Set(Object.keys(carried.roots)) };
   } catch {
     return tainted.size === 0 ? undefined : { sequenceNumber: 0, tainted };
   }
@@ -129,6 +133,14 @@ function checkStates(dir: string, state: AuthorityState, found: readonly Inspect
     const active = found.filter((one) => one.authority.role === role && one.state === 'active');
     if (active.length > 1) throw fault(dir, `has ${active.length} active authorities that are ${role}s`);
   }
+}
+
+/** Roots that an operator dropped after the backup stay out of the bundle. */
+async function dropCarried(store: KeyStore, kept: ReadonlySet<string> | undefined): Promise<void> {
+  const { roots, ...state } = store.carried().state();
+  const left = Object.entries(roots).filter(([id]) => kept === undefined || kept.has(id));
+  if (left.length === Object.keys(roots).length) return;
+  await store.carried().save({ ...state, roots: Object.fromEntries(left) }, []);
 }
 
 function allIds({ found, jwtKeys }: Pick<LookedAuthorities, 'found' | 'jwtKeys'>): string[] {

@@ -15,6 +15,9 @@ import type { Authority } from './authority.ts';
 export const SLOT_STATES = ['prepared', 'published', 'active', 'retired', 'tainted'] as const;
 export type SlotState = (typeof SLOT_STATES)[number];
 
+/** With that of carried roots, which have no place in this life. */
+export const AUTHORITY_STATES = [...SLOT_STATES, 'carried'] as const;
+
 type Life = Pick<Authority, 'notBefore' | 'notAfter'>;
 
 /** @typeParam A the authority: with a certificate, or a JWT key */

@@ -5,7 +5,7 @@ import type { IssuanceRecord } from '../base/index.ts';
 import type { SpiffeId, SvidKeyType, TrustBundle, TrustDomain } from '../spiffe/index.ts';
 import type { Authority, AuthorityRole } from './authority.ts';
 import type { JwtSigner } from './jwt/signer.ts';
-import type { SlotState } from './slot.ts';
+import type { AUTHORITY_STATES } from './slot.ts';
 import type { PendingRequest } from './upstream/upstream.ts';
 
 export type { TrustBundle } from '../spiffe/index.ts';
@@ -49,10 +49,13 @@ export interface X509Svid {
   readonly renewAt: number;
 }
 
+export type AuthorityStateName = (typeof AUTHORITY_STATES)[number];
+
 /** An authority without its keys. The subject of a JWT key is empty. */
 export interface AuthorityInfo extends Pick<Authority, 'id' | 'keyType' | 'notBefore' | 'notAfter' | 'subject'> {
   readonly role: AuthorityRole | 'jwt';
-  readonly state: SlotState;
+  /** `carried`: a root of another server, see {@link CertificateAuthority.carry}. */
+  readonly state: AuthorityStateName;
   /** When it came into this state, in milliseconds since the epoch. */
   readonly since: number;
   /** True if the key of the root is not here: it belongs to an upstream, or is offline. */
@@ -62,6 +65,8 @@ export interface AuthorityInfo extends Pick<Authority, 'id' | 'keyType' | 'notBe
    * the epoch.
    */
   readonly signsAfter: number | undefined;
+  /** When a carried root leaves the bundle, in milliseconds since the epoch; undefined for others. */
+  readonly leavesAt?: number;
   /**
    * Of a published root: the proxies that have not acknowledged the bundle with it. Of a tainted authority: those that
    * may still use an SVID of it. Lazy: to find out if there is one, take the first.
@@ -74,13 +79,16 @@ export interface AuthorityMove extends Pick<AuthorityInfo, 'id' | 'role'> {
   /** Milliseconds since the epoch. */
   readonly at: number;
   /** Undefined for a new one. */
-  readonly before: SlotState | undefined;
-  readonly state: SlotState | 'gone';
+  readonly before: AuthorityStateName | undefined;
+  readonly state: AuthorityStateName | 'gone';
 }
 
 /** A change of an authority's state, and who asked for it. */
 export interface AuditedMove extends AuthorityMove {
   readonly by: Actor;
+  /** When a carried root leaves the bundle, after the move and before it, in milliseconds since the epoch. */
+  readonly until?: number;
+  readonly untilBefore?: number;
 }
 
 /** A move as it is stored. */
@@ -148,6 +156,16 @@ export interface CertificateAuthority {
   taint(id: string, by?: Actor): Promise<void>;
   /** Takes the certificates that an offline root signed, PEM. @throws ERR_AUTHORITY_STATE, ERR_UPSTREAM, ERR_CA */
   import(certificates: string, by?: Actor): Promise<void>;
+  /**
+   * Puts roots of another server of this trust domain into the bundle until then, so that workloads of both accept each
+   * other; changes the end of those that are carried already. They sign nothing here.
+   * @param certificates PEM
+   * @param until milliseconds since the epoch
+   * @throws ERR_BAD_INPUT, ERR_AUTHORITY_STATE, ERR_ROTATION_LIMIT, ERR_CA
+   */
+  carry(certificates: string, until: number, by?: Actor): Promise<void>;
+  /** Takes a carried root out of the bundle. @throws ERR_NOT_FOUND, ERR_CA */
+  drop(id: string, by?: Actor): Promise<void>;
   /**
    * The files of the authorities, keys included, as a kill at this moment would leave them: what was handed out until
    * now is in them. Synchronous. @throws Error if one cannot be read

@@ -3,6 +3,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Command } from 'commander';
 import type { AuthoritiesJson } from '../admin/index.ts';
+import { DURATION_RULE, parseDuration } from '../base/index.ts';
 import type { AdminClient } from '../client/index.ts';
 import { wordsAsCalled } from './called-as.ts';
 import { UsageError } from './errors.ts';
@@ -56,6 +57,28 @@ export function addCaCommands(program: Command): void {
   });
   addClientOptions(
     ca
+      .command('carry <file>')
+      .description(
+        'put roots of another server of this trust domain (PEM) into the bundle for some time, for a migration',
+      )
+      .option('--for <duration>', 'for how long, at most 90d; a root that is carried already gets this end', '14d'),
+  ).action(async (file: string, options: ClientOptions & { for: string }) => {
+    const seconds = parseDuration(options.for);
+    if (seconds === undefined || seconds === 0) throw new UsageError(`--for: ${options.for} is none; ${DURATION_RULE}`);
+    const certificates = (await readInput('FILE', file)).toString('utf8');
+    const client = await openClient(options);
+    const until = new Date(Math.min(Date.now() + seconds * 1_000, LATEST)).toISOString();
+    await print(await client.carryRoots({ body: { certificates, until } }), options);
+  });
+  addClientOptions(
+    ca.command('drop <id>').description('take a carried root (its ID, or the beginning) out of the bundle'),
+  ).action(async (text: string, options: ClientOptions) => {
+    const client = await openClient(options);
+    const id = idOf(text, await client.listAuthorities());
+    await print(await client.dropCarriedRoot({ path: { id } }), options);
+  });
+  addClientOptions(
+    ca
       .command('taint <id>')
       .description(
         'declare that the key of an authority (its ID, or the beginning) may have leaked: reissue all SVIDs, and stop trusting it; tokens of a tainted JWT key are refused',
@@ -71,6 +94,9 @@ export function addCaCommands(program: Command): void {
     await print(await follow(client, tainted, target, !isData(options.output)), options);
   });
 }
+
+/** The last instant that a Date can have, in milliseconds since the epoch. */
+const LATEST = 8.64e15;
 
 /** Minimum length of the beginning of an ID: a shorter one may be a mistake, such as an empty variable of a script. */
 const SHORTEST_PREFIX = 4;
@@ -175,12 +201,18 @@ function printAuthorities(
   upstream: AuthoritiesJson['upstream'],
   wide: boolean,
 ): void {
-  const rows = authorities.map(({ role, state, key_type, since, not_before, not_after, id, subject }) => {
+  const rows = authorities.map(({ role, state, key_type, since, not_before, not_after, leaves_at, id, subject }) => {
     const head = [role, state, key_type ?? 'other', since];
-    return wide ? [...head, not_before, not_after, id, subject] : [...head, not_after, id];
+    const end = leaves_at ?? not_after;
+    return wide ? [...head, not_before, end, id, subject] : [...head, end, id];
   });
   const [kind, dates] = [['ROLE', 'STATE', 'KEY', 'SINCE'], wide ? ['FROM', 'EXPIRES'] : ['EXPIRES']];
   printTable([...kind, ...dates, 'ID', ...(wide ? ['SUBJECT'] : [])], rows);
+  if (authorities.some(({ state }) => state === 'carried')) {
+    process.stdout.write(
+      '\nCarried roots are those of another server of this trust domain. What it signs is accepted here until the time in EXPIRES.\n',
+    );
+  }
   if (upstream !== null) {
     process.stdout.write(`\nIntermediates are signed by ${upstream.description}.\n`);
     const { problem, signs_meanwhile: isMeanwhile } = upstream;

@@ -62,6 +62,7 @@ export const COMMAND_NAMES = [
   'proxies',
   'explain',
   'fetch',
+  'helper',
   'validate',
   'api',
   'healthcheck',

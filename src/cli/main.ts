@@ -18,6 +18,7 @@ import { addExplainCommand } from './explain.ts';
 import { addFetchCommand } from './fetch.ts';
 import { moveGlobalFlags } from './global-flags.ts';
 import { addHealthcheckCommand } from './healthcheck.ts';
+import { addHelperCommand, asDoubleDashes } from './helper.ts';
 import { addJwksCommand } from './jwks.ts';
 import { addLogLevelCommand } from './log-level.ts';
 import { addProxiesCommand } from './proxies.ts';
@@ -38,6 +39,7 @@ const COMMANDS: Readonly<Record<string, (program: Command) => void>> = {
   proxies: addProxiesCommand,
   explain: addExplainCommand,
   fetch: addFetchCommand,
+  helper: addHelperCommand,
   validate: addValidateCommand,
   api: addApiCommand,
   healthcheck: addHealthcheckCommand,
@@ -79,7 +81,7 @@ function program(asked: string | undefined): Command {
 
 /** Runs one command and returns the exit status. */
 async function main(given: readonly string[]): Promise<number> {
-  const args = moveGlobalFlags(given, (command) => GROUPS.has(command));
+  const args = moveGlobalFlags(asDoubleDashes(given), (command) => GROUPS.has(command));
   try {
     if (isAgentHealthcheck(args)) return await runApi(args);
     await program(args[0]).parseAsync(args, { from: 'user' });

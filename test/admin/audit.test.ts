@@ -213,15 +213,22 @@ describe('the audit', () => {
         rotate: async (role, by) => void asked.push([role, by]),
         taint: async (id, by) => void asked.push([id, by]),
         import: async (text, by) => void asked.push([text, by]),
+        carry: async (text, end, by) => void asked.push([text, end, by]),
+        drop: async (id, by) => void asked.push([id, by]),
       },
     });
     await call(socketPath, 'POST', '/v1/ca/rotate', { json: { role: 'root' } });
     await call(socketPath, 'POST', '/v1/ca/ab/taint');
     await call(socketPath, 'POST', '/v1/ca/import', { json: { certificates: 'x' } });
+    const until = new Date(1_900_000_000_000).toISOString();
+    await call(socketPath, 'POST', '/v1/ca/carried', { json: { certificates: 'y', until } });
+    await call(socketPath, 'DELETE', '/v1/ca/carried/cd');
     assert.deepEqual(asked, [
       ['root', UNIX],
       ['ab', UNIX],
       ['x', UNIX],
+      ['y', 1_900_000_000_000, UNIX],
+      ['cd', UNIX],
     ]);
   });
 

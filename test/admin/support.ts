@@ -30,6 +30,8 @@ export const NO_CA = {
   authorities: () => [],
   taint: async () => undefined,
   import: async () => undefined,
+  carry: async () => undefined,
+  drop: async () => undefined,
   upstream: () => undefined,
   onMove: () => () => undefined,
   rotate: async () => undefined,

@@ -23,6 +23,7 @@ function authority(role: Authority['role'], from: number, to: number, more: Part
     state: 'active',
     subject: 'O=Sidekey',
     signs_after: null,
+    leaves_at: null,
     is_upstreams: false,
   } as const;
   return { id: role, role, ...dates, ...rest, waits_for: [], ...more };
