@@ -28,6 +28,7 @@ const BUNDLES: Readonly<Record<string, string>> = {
   'yaml-worker.cjs': 'src/entries-file/yaml-worker.ts',
   'pipe-client.cjs': 'src/cli/pipe-client.ts',
   'backup-run.cjs': 'src/cli/backup-run.ts',
+  'files-run.cjs': 'src/cli/files-run.ts',
   'copy-worker.cjs': 'src/registry/sqlite/copy-worker.ts',
   'cli.cjs': 'src/cli/main.ts',
   'sidekey.cjs': 'src/cli/launch.ts',
@@ -54,7 +55,7 @@ const SERVE_TIMEOUT_MS = 60_000;
 const apart: Plugin = {
   name: 'apart',
   setup({ onResolve }) {
-    onResolve({ filter: /^\.\/(serve|pipe-client|backup-run)\.ts$/ }, ({ path: source }) => ({
+    onResolve({ filter: /^\.\/(serve|pipe-client|backup-run|files-run)\.ts$/ }, ({ path: source }) => ({
       path: source.replace(/ts$/, 'cjs'),
       external: true,
     }));

@@ -53,6 +53,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   metrics: ['types:registry', 'types:ca', 'types:attest', 'types:identity', 'types:delivery'],
   envoy: [],
   hcl: [],
+  'svid-files': ['gen/workload.ts', 'attest/pinned-process.ts', 'server/flock.ts'],
   migrate: ['hcl', 'registry'],
   doctor: [
     'envoy',
@@ -79,11 +80,14 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'attest/socket-listener.ts',
     ...CATALOG,
     'gen',
+    'hcl',
+    'svid-files',
     'backup',
     'server/check.ts',
     'server/hardening.ts',
     'server/restore.ts',
     'server/server.ts',
+    'server/supervisor.ts',
   ],
   server: [
     'config',

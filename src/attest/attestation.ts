@@ -12,6 +12,11 @@ export interface AttestOptions {
   readonly clock: Clock;
   /** Called at each attestation. */
   readonly whyContained: WhyContained;
+  /**
+   * The same for the attestors, if entries with only unix selectors apply to contained callers too: what an attestor does
+   * not know of a container is unknown even then. Undefined: {@link whyContained}.
+   */
+  readonly whySeenContained?: WhyContained | undefined;
   /** True for selectors to keep. By default all are kept. See `asked.ts`. */
   readonly keeps?: (selector: Selector) => boolean;
   /** The negative selectors and placeholders that entries have; undefined: none. */
@@ -34,7 +39,8 @@ export interface AttestorFound {
 
 /**
  * Fails closed: if one attestor fails or is late, the attestation fails, because its selectors are unknown.
- * @param contained the reason why the caller counts as contained; undefined if it does not
+ * @param caller `contained` is what the attestors are told; undefined: `contained`, the other parameter
+ * @param contained the reason why entries with only unix selectors do not apply to the caller; undefined if they do
  * @throws ERR_ATTESTATION_FAILED with the attestor's name, and with the reason if that is safe to show
  */
 export async function collectSelectors(
@@ -42,7 +48,7 @@ export async function collectSelectors(
   contained: string | undefined,
   options: AttestOptions,
 ): Promise<Attestation> {
-  const attested = { ...caller, contained };
+  const attested = { ...caller, contained: caller.contained ?? contained };
   const found = await Promise.all(options.attestors.map((attestor) => runAttestor(attestor, attested, options)));
   const selectors = found.flatMap((one) => one.selectors);
   const kept = options.keeps === undefined ? selectors : selectors.filter(options.keeps);

@@ -25,6 +25,7 @@ export { createExitWatcher } from './exit-watcher.ts';
 export { type AttestorReport, createInspector, type Inspect, type Inspection } from './inspect.ts';
 export { type Kernel, probeKernel } from './kernel.ts';
 export { createOwnerOf } from './owner-of.ts';
+export { pinProcess } from './pinned-process.ts';
 export { ATTEST_TIMEOUT_MS, createPipe, type Pipe } from './pipe.ts';
 export {
   isAboutContainer,

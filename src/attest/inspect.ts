@@ -69,7 +69,8 @@ export function createInspector(options: InspectorOptions): Inspect {
       const credentials = { pid, uid, gid };
       const contained = options.whyContained(pid, before.status);
       const program: ProgramMemory = { path: undefined, replaced: undefined };
-      const inspected = { ...credentials, groups, program, contained, owner: options.ownerOf(credentials) };
+      const seen = options.whySeenContained?.(pid, before.status) ?? contained;
+      const inspected = { ...credentials, groups, program, contained: seen, owner: options.ownerOf(credentials) };
       const attestors = await Promise.all(options.attestors.map((attestor) => report(attestor, inspected, options)));
       const reach = options.reach(pid);
       const after = readable(() => identityOf(pid));

@@ -20,6 +20,7 @@ const c = {
   poll: libc.func('int poll(_Inout_ uint8_t *fds, unsigned long count, int timeout)'),
   statx: libc.func('int statx(int dir, const char *path, int flags, unsigned int mask, _Out_ uint8_t *result)'),
   syscall: libc.func('long syscall(long number, long first, long second)'),
+  syscall4: libc.func('long syscall(long number, long first, long second, void *third, long fourth)'),
   eventfd: libc.func('int eventfd(unsigned int value, int flags)'),
   epollCreate: libc.func('int epoll_create1(int flags)'),
   epollControl: libc.func('int epoll_ctl(int epoll, int operation, int fd, uint8_t *event)'),
@@ -129,6 +130,13 @@ const SYS_PIDFD_OPEN = 434;
 /** A pidfd of the process that has this pid now. @throws ESRCH if there is none */
 export function pidfdOpen(pid: number): number {
   return check('pidfd_open', Number(c.syscall(SYS_PIDFD_OPEN, pid, 0)));
+}
+
+const SYS_PIDFD_SEND_SIGNAL = 424;
+
+/** Sends a signal, by its number, to the process of a pidfd. @throws ESRCH if it has ended; EPERM */
+export function pidfdSendSignal(pidfd: number, signal: number): void {
+  check('pidfd_send_signal', Number(c.syscall4(SYS_PIDFD_SEND_SIGNAL, pidfd, signal, null, 0)));
 }
 
 const POLLIN = 1;

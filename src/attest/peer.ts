@@ -111,8 +111,11 @@ class PipePeer implements ConnectedPeer {
   async #attest(): Promise<Attestation> {
     const begun = currentTurn();
     const status = this.#readStatus();
-    const contained = this.#options.whyContained(this.credentials.pid, status);
-    const caller = { ...this.credentials, groups: status.groups, owner: this.owner, program: this.program };
+    const { whyContained, whySeenContained } = this.#options;
+    const contained = whyContained(this.credentials.pid, status);
+    const seen = whySeenContained?.(this.credentials.pid, status);
+    const { owner, program } = this;
+    const caller = { ...this.credentials, groups: status.groups, owner, program, contained: seen };
     const [result] = await Promise.allSettled([collectSelectors(caller, contained, this.#options)]);
     // Verify even if an attestor failed, because the end or change of the process is the better reason. Only a new look
     // at the program can show that it did not change while the facts were read.

@@ -34,6 +34,8 @@ import type { Attestor, Peer, PeerCredentials } from './types.ts';
 export interface PipeOptions {
   readonly attestors: readonly Attestor[];
   readonly whyContained: WhyContained;
+  /** See {@link AttestOptions.whySeenContained}. */
+  readonly whySeenContained?: WhyContained | undefined;
   readonly exitWatcher: ExitWatcher;
   readonly clock: Clock;
   readonly log: Log;

@@ -33,6 +33,7 @@ export const ERRORS = {
   ERR_DATA_DIR: { status: 500, title: 'The data directory cannot be used' },
   ERR_DATA_DIR_IN_USE: { status: 500, title: 'Another Sidekey serves this data directory' },
   ERR_BACKUP: { status: 500, title: 'The backup cannot be used' },
+  ERR_FILES: { status: 500, title: 'The files of an SVID cannot be written' },
   ERR_SOCKET: { status: 500, title: 'A socket cannot be used' },
   ERR_CA: { status: 500, title: 'The authority cannot sign' },
   ERR_UPSTREAM: { status: 502, title: 'The upstream authority has not signed' },

@@ -60,6 +60,14 @@ export function accountOf(uid: number): UserAccount | undefined {
   return { name, gid: Number(gid), groups };
 }
 
+/** The user of a name in `/etc/passwd`, or of a number; undefined if there is no such name. @see passwd(5) */
+export function userOf(user: string): { readonly uid: number; readonly gid: number | undefined } | undefined {
+  if (/^\d{1,10}$/.test(user)) return { uid: Number(user), gid: accountOf(Number(user))?.gid };
+  const line = linesOf('/etc/passwd').find((one) => one.split(':')[0] === user);
+  const [, , uid, gid] = line?.split(':') ?? [];
+  return uid !== undefined && /^\d+$/.test(uid) ? { uid: Number(uid), gid: Number(gid) } : undefined;
+}
+
 /** Maximum size of the file, in bytes: hundreds of thousands of users. */
 const MAX_BYTES = 64 * 1024 * 1024;
 

@@ -26,7 +26,8 @@ export function readSocketPath(text: string): string | SocketPathFault {
   // A path may have a colon; a scheme is followed by slashes, except for unix.
   const isUnix = scheme?.toLowerCase() === 'unix';
   if (scheme !== undefined && !isUnix && rest!.startsWith('//')) {
-    return { problem: `${shown} is not a Unix socket`, rule: FORMS };
+    const what = scheme.toLowerCase() === 'tcp' ? 'a TCP address, not a Unix socket' : 'not a Unix socket';
+    return { problem: `${shown} is ${what}`, rule: FORMS };
   }
   let place = isUnix ? rest! : text;
   if (isUnix && place.startsWith('//')) {

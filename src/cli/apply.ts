@@ -6,6 +6,7 @@ import { ENTRIES_BODY_LIMIT, type Problem } from '../base/index.ts';
 import type { AdminClient } from '../client/index.ts';
 import type { EntriesSource } from '../entries-file/index.ts';
 import { changeLines } from './apply-text.ts';
+import { programWarnings } from './entry.ts';
 import { placed, printWarnings, report, UsageError } from './errors.ts';
 import { isData, jsonText, printData, REPORT_FORMATS } from './output.ts';
 import { addClientOptions, type ClientOptions, openClient } from './target.ts';
@@ -59,7 +60,8 @@ async function applyOnce(client: AdminClient, source: EntriesSource, options: Ap
   const changes = await placed(place, () =>
     client.json<SourceChangesJson>('PUT', `/v1/entries?${query}`, { body, headers }),
   );
-  printWarnings([...source.notes, ...(changes.warnings ?? []).map(place)]);
+  const programs = await programWarnings([...changes.created, ...changes.changed]);
+  printWarnings([...source.notes, ...(changes.warnings ?? []).map(place), ...programs]);
   if (options.watch && isData(options.output)) process.stdout.write(`${jsonText(changes)}\n`);
   else if (isData(options.output)) await printData(options.output, changes);
   else process.stdout.write(changeLines(changes, { dryRun, prune, source: options.source }));

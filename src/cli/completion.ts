@@ -2,6 +2,7 @@
 
 import { Argument, type Command } from 'commander';
 import { wordsAsCalled } from './called-as.ts';
+import { GLOBAL_FLAGS } from './global-flags.ts';
 
 const SHELLS = ['bash', 'zsh', 'fish'] as const;
 type Shell = (typeof SHELLS)[number];
@@ -24,47 +25,55 @@ To load it:
   fish: mkdir -p ~/.config/fish/completions &&
         sidekey completion fish > ~/.config/fish/completions/sidekey.fish`;
 
+interface CompletedFlag {
+  /** `--output`, and `-o` if there is one. */
+  readonly names: readonly string[];
+  readonly about: string;
+  /** Whether the next word is its value. */
+  readonly takesValue: boolean;
+  /** The values that it can have; empty: any. */
+  readonly choices: readonly string[];
+}
+
 /** The words that can follow a path of commands. */
 interface Level {
   /** `entry create`; empty for the program. */
   readonly path: string;
   readonly commands: readonly { readonly name: string; readonly about: string }[];
-  readonly flags: readonly {
-    readonly long: string;
-    readonly about: string;
-    readonly takesValue: boolean;
-    readonly choices: readonly string[];
-  }[];
+  readonly flags: readonly CompletedFlag[];
   /** Allowed values of the arguments. */
   readonly choices: readonly string[];
 }
 
-function levelsOf(command: Command, path: readonly string[] = []): Level[] {
+function levelsOf(program: Command): Level[] {
+  const [top, ...below] = levelsBelow(program, []);
+  // They are understood before the command too, but a script must know of their values only.
+  const flags = below.flatMap(({ flags }) => flags);
+  const global = GLOBAL_FLAGS.flatMap((name) => flags.find(({ names }) => names[0] === name) ?? []);
+  return [{ ...top!, flags: [...top!.flags, ...global] }, ...below];
+}
+
+function levelsBelow(command: Command, path: readonly string[]): Level[] {
   const help = command.createHelp();
-  const commands = help.visibleCommands(command).filter(({ _name }: { _name?: string } & Command) => _name !== 'help');
+  const commands = help.visibleCommands(command).filter((one) => one.name() !== 'help');
   const level: Level = {
     path: path.join(' '),
     commands: commands.map((one) => ({ name: one.name(), about: firstClause(one.description()) })),
-    flags: help.visibleOptions(command).flatMap((option) =>
-      option.long
-        ? [
-            {
-              long: option.long,
-              about: firstClause(option.description),
-              takesValue: option.required,
-              choices: option.argChoices ?? choicesIn(option.flags),
-            },
-          ]
-        : [],
-    ),
+    flags: help.visibleOptions(command).flatMap(({ long, short, description, required, argChoices, flags }) => {
+      if (!long) return [];
+      const choices = argChoices ?? choicesIn(flags);
+      return [
+        { names: short ? [long, short] : [long], about: firstClause(description), takesValue: required, choices },
+      ];
+    }),
     choices: command.registeredArguments.flatMap((argument) => argument.argChoices ?? []),
   };
-  return [level, ...commands.flatMap((one) => levelsOf(one, [...path, one.name()]))];
+  return [level, ...commands.flatMap((one) => levelsBelow(one, [...path, one.name()]))];
 }
 
-/** The choices in a flag's placeholder, where flags of settings have them: `--log-format <json|text>`. */
+/** The choices in a flag's placeholder, where flags of settings have them: `--log-format <json|text>`. Words in capitals are none. */
 function choicesIn(flags: string): string[] {
-  return /<([\w-]+(?:\|[\w-]+)+)>/.exec(flags)?.[1]?.split('|') ?? [];
+  return /<([a-z\d][a-z\d-]*(?:\|[a-z\d][a-z\d-]*)+)>/.exec(flags)?.[1]?.split('|') ?? [];
 }
 
 function firstClause(text: string): string {
@@ -81,63 +90,83 @@ function quoted(text: string): string {
   return `'${text.replaceAll('\\', '').replaceAll("'", '’')}'`;
 }
 
-/** The branches of the shell's `case`: one for each path of commands, and one for each path and flag with choices. */
-function caseRows(levels: readonly Level[]): string {
-  const rows = levels.flatMap(({ path, commands, flags, choices }) => [
-    ...flags
-      .filter((flag) => flag.choices.length > 0)
-      .map((flag) => `    ${quoted(`${path} ${flag.long}`.trim())}) words=${quoted(flag.choices.join(' '))} ;;`),
-    // An empty path is the program itself.
-    `    ${quoted(path)}) words=${quoted([...commands.map(({ name }) => name), ...choices, ...flags.map(({ long }) => long)].join(' '))} ;;`,
-  ]);
-  return rows.join('\n');
-}
-
-/** The flags whose values are not from a known list; files are completed as their values. */
-function withFile(levels: readonly Level[]): string {
-  const flags = levels.flatMap((level) =>
-    level.flags.filter(({ takesValue, choices }) => takesValue && choices.length === 0),
+/** The flags with a value, after their paths: `entry list --output`. */
+function valueFlags(levels: readonly Level[]): { readonly places: readonly string[]; readonly choices: string }[] {
+  return levels.flatMap(({ path, flags }) =>
+    flags
+      .filter(({ takesValue }) => takesValue)
+      .map(({ names, choices }) => ({
+        places: names.map((name) => `${path} ${name}`.trim()),
+        choices: choices.join(' '),
+      })),
   );
-  return [...new Set(flags.map(({ long }) => long))].join('|');
 }
 
-/**
- * A shell function that sets `known` to the words that may follow a path of commands, or a path and a flag; it fails if
- * there are none.
- */
-function wordsFunction(levels: readonly Level[]): string {
-  return `_sidekey_words() {
-  local words=
+/** Functions for bash and zsh. All set `known` to the words that may follow. */
+function tables(levels: readonly Level[]): string {
+  const words = levels.map(({ path, commands, choices, flags }) => {
+    const longs = flags.map(({ names }) => names[0]!);
+    return `  ${quoted(path)}) known=${quoted([...commands.map(({ name }) => name), ...choices, ...longs].join(' '))} ;;`;
+  });
+  const values = valueFlags(levels);
+  const any = values.filter(({ choices }) => choices === '').flatMap(({ places }) => places);
+  const some = values
+    .filter(({ choices }) => choices !== '')
+    .map(({ places, choices }) => `  ${places.map(quoted).join('|')}) known=${quoted(choices)} ;;`);
+  const paths = levels.flatMap(({ path }) => (path === '' ? [] : [quoted(path)]));
+  return `# What may follow a path of commands.
+_sidekey_words() {
   case $1 in
-${caseRows(levels)}
+${words.join('\n')}
   esac
-  known=$words
-  [ -n "$known" ]
+}
+# The values of a flag after a path; none: any. Fails where it takes no value.
+_sidekey_values() {
+  known=
+  case $1 in
+${some.join('\n')}
+  ${any.map(quoted).join('|')}) ;;
+  *) return 1 ;;
+  esac
+}
+_sidekey_is_path() {
+  case $1 in
+  ${paths.join('|')}) ;;
+  *) return 1 ;;
+  esac
+}
+# Takes one word before the current one: \`trail\` is the path so far, \`flag\` the flag whose value comes next.
+_sidekey_take() {
+  if [ -n "$flag" ]; then
+    flag=
+    return
+  fi
+  case $1 in
+  -*) if _sidekey_values "\${trail:+$trail }$1"; then flag=$1; fi ;;
+  *) if _sidekey_is_path "\${trail:+$trail }$1"; then trail="\${trail:+$trail }$1"; fi ;;
+  esac
 }`;
 }
 
-/** A shell loop that collects in `trail` the commands among the words before the current one. */
-function trailLoop(levels: readonly Level[], first: number, word: string, current: string): string {
-  const paths = levels.flatMap(({ path }) => (path === '' ? [] : [quoted(path)])).join('|');
-  return `  for ((i = ${first}; i < ${current}; i++)); do
-    case "\${trail:+$trail }${word}" in
-    ${paths}) trail="\${trail:+$trail }${word}" ;;
-    esac
-  done
-  [ "$before" = -o ] && before=--output`;
-}
-
-const LOOK_UP = `  case $before in --*) _sidekey_words "\${trail:+$trail }$before" ;; *) false ;; esac || _sidekey_words "$trail"`;
-
 function bashScript(levels: readonly Level[]): string {
   return `# bash completion for sidekey
-${wordsFunction(levels)}
+${tables(levels)}
 _sidekey() {
-  local before=\${COMP_WORDS[COMP_CWORD - 1]} trail= known= i
-${trailLoop(levels, 1, `\${COMP_WORDS[i]}`, 'COMP_CWORD')}
-  case $before in ${withFile(levels)}) return ;; esac
-${LOOK_UP}
-  COMPREPLY=($(compgen -W "$known" -- "\${COMP_WORDS[COMP_CWORD]}"))
+  local trail= flag= known= word i
+  for ((i = 1; i < COMP_CWORD; i++)); do
+    word=\${COMP_WORDS[i]}
+    # bash splits --flag=value into three words.
+    [ "$word" = = ] || _sidekey_take "$word"
+  done
+  word=\${COMP_WORDS[COMP_CWORD]}
+  [ "$word" != = ] || word=
+  if [ -n "$flag" ]; then
+    _sidekey_values "\${trail:+$trail }$flag"
+    [ -n "$known" ] || return
+  else
+    _sidekey_words "$trail"
+  fi
+  COMPREPLY=($(compgen -W "$known" -- "$word"))
 }
 complete -o default -F _sidekey sidekey
 `;
@@ -145,12 +174,28 @@ complete -o default -F _sidekey sidekey
 
 function zshScript(levels: readonly Level[]): string {
   return `#compdef sidekey
-${wordsFunction(levels)}
+${tables(levels)}
 _sidekey() {
-  local before=\${words[CURRENT-1]} trail= known= i
-${trailLoop(levels, 2, `\${words[i]}`, 'CURRENT')}
-  case $before in ${withFile(levels)}) _files; return ;; esac
-${LOOK_UP}
+  local trail= flag= known= word i
+  for ((i = 2; i < CURRENT; i++)); do
+    word=\${words[i]}
+    case $word in -*=*) ;; *) _sidekey_take "$word" ;; esac
+  done
+  word=\${words[CURRENT]}
+  case $word in -*=*)
+    flag=\${word%%=*}
+    compset -P '*='
+    ;;
+  esac
+  if [ -n "$flag" ]; then
+    _sidekey_values "\${trail:+$trail }$flag"
+    if [ -z "$known" ]; then
+      _files
+      return
+    fi
+  else
+    _sidekey_words "$trail"
+  fi
   compadd -- \${=known}
 }
 _sidekey "$@"
@@ -158,22 +203,42 @@ _sidekey "$@"
 }
 
 function fishScript(levels: readonly Level[]): string {
+  const flags = valueFlags(levels).flatMap(({ places }) => places);
   const lines = levels.flatMap(({ path, commands, flags, choices }) => {
-    const names = path === '' ? [] : path.split(' ');
-    const inPath = names.map((name) => `__fish_seen_subcommand_from ${name}`);
-    const notYet =
-      commands.length === 0 ? [] : [`not __fish_seen_subcommand_from ${commands.map(({ name }) => name).join(' ')}`];
-    const when = [...inPath, ...notYet].join('; and ');
-    const condition = when === '' ? '' : ` -n ${quoted(when)}`;
+    const when = `complete -c sidekey -n ${quoted(`__sidekey_at ${path}`.trim())}`;
     return [
-      ...commands.map(({ name, about }) => `complete -c sidekey -f${condition} -a ${name} -d ${quoted(about)}`),
-      ...(choices.length === 0 ? [] : [`complete -c sidekey -f${condition} -a ${quoted(choices.join(' '))}`]),
-      ...flags.map((flag) => {
-        const value =
-          flag.choices.length > 0 ? ` -x -a ${quoted(flag.choices.join(' '))}` : flag.takesValue ? ' -r' : '';
-        return `complete -c sidekey${condition} -l ${flag.long.slice(2)}${value} -d ${quoted(flag.about)}`;
+      ...commands.map(({ name, about }) => `${when} -f -a ${name} -d ${quoted(about)}`),
+      ...(choices.length === 0 ? [] : [`${when} -f -a ${quoted(choices.join(' '))}`]),
+      ...flags.map(({ names, about, takesValue, choices }) => {
+        const [long, short] = names;
+        const name = `-l ${long!.slice(2)}${short === undefined ? '' : ` -s ${short.slice(1)}`}`;
+        const value = choices.length > 0 ? ` -x -a ${quoted(choices.join(' '))}` : takesValue ? ' -r -F' : '';
+        return `${when} ${name}${value} -d ${quoted(about)}`;
       }),
     ];
   });
-  return `# fish completion for sidekey\n${lines.join('\n')}\n`;
+  return `# fish completion for sidekey
+set -g __sidekey_paths ${levels.flatMap(({ path }) => (path === '' ? [] : [quoted(path)])).join(' ')}
+set -g __sidekey_value_flags ${flags.map(quoted).join(' ')}
+# Whether the words before the current one lead to this path of commands.
+function __sidekey_at
+    set -l trail
+    set -l is_value 0
+    for word in (commandline -opc)[2..-1]
+        if test $is_value = 1
+            set is_value 0
+            continue
+        end
+        set -l longer (string join -- ' ' $trail $word)
+        switch $word
+            case '-*'
+                contains -- $longer $__sidekey_value_flags; and set is_value 1
+            case '*'
+                contains -- $longer $__sidekey_paths; and set trail $trail $word
+        end
+    end
+    test "$trail" = "$argv"
+end
+${lines.join('\n')}
+`;
 }

@@ -1,19 +1,3 @@
-/** Certificates in DER, one after the other, as the Workload API has them. */
+/** Certificates in DER and PEM, for the commands that load them only when they run. */
 
-import { X509Certificate } from 'node:crypto';
-
-export function certificatesOf(der: Uint8Array): X509Certificate[] {
-  const found: X509Certificate[] = [];
-  for (let rest = der; rest.length > 0; ) {
-    const certificate = new X509Certificate(rest);
-    found.push(certificate);
-    rest = rest.subarray(certificate.raw.length);
-  }
-  return found;
-}
-
-export function pemOf(der: Uint8Array): string {
-  return certificatesOf(der)
-    .map((certificate) => certificate.toString())
-    .join('');
-}
+export { certificatesOf, pemOf } from '../spiffe/index.ts';

@@ -1,13 +1,15 @@
 /** Chooses the checks of `sidekey doctor` and gets their input. */
 
 import { findListener } from '../attest/index.ts';
-import { SystemClock } from '../base/index.ts';
+import { type Finding, SystemClock } from '../base/index.ts';
 import type { AdminClient } from '../client/index.ts';
 import {
   type Check,
   serverChecks as checksOfServer,
   envoyAdminCheck,
   envoyFileCheck,
+  judgePrograms,
+  judgeProxies,
   kindHere,
   type Lookup,
   type Names,
@@ -15,9 +17,11 @@ import {
   silenceCheck,
 } from '../doctor/index.ts';
 import { type KnownServer, STDIN } from '../envoy/index.ts';
-import { allEntries, placesOf } from './entry.ts';
+import { allEntries, entriesOf, placesOf } from './entry.ts';
 import { readInput } from './input.ts';
-import { readProxies, rowsOf } from './proxy-rows.ts';
+import { waitsForEntry } from './proxy-check.ts';
+import { type ProxyRow, readProxies, rowsOf } from './proxy-rows.ts';
+import { readTroubles } from './proxy-troubles.ts';
 import { type ClientOptions, formerSocketOf, NoTargetError, openClient, socketOf } from './target.ts';
 
 export { runChecks, summary } from '../doctor/index.ts';
@@ -72,16 +76,39 @@ export async function serverView(client: AdminClient, node: string): Promise<Ser
 async function serverChecks(options: ClientOptions): Promise<Check[]> {
   const socket = socketOf(options);
   try {
-    const known = await (await openClient(options)).getDoctorReport();
-    return checksOfServer(
-      known,
-      new SystemClock().now(),
-      socket === undefined ? undefined : { adminSocket: socket, findListener },
-    );
+    const client = await openClient(options);
+    const known = await client.getDoctorReport();
+    const here = socket === undefined ? undefined : { adminSocket: socket, findListener };
+    return [...checksOfServer(known, new SystemClock().now(), here), ...listChecks(client, here !== undefined)];
   } catch (thrown) {
     if ((thrown as { code?: unknown }).code !== 'ERR_UNREACHABLE' || socket === undefined) throw thrown;
     return [silenceCheck(socket, process.env, formerSocketOf(options))];
   }
+}
+
+/** The checks that read the lists of the server. @param isHere whether this machine is its host */
+export function listChecks(client: AdminClient, isHere: boolean): Check[] {
+  const programs = async () => ({ findings: judgePrograms(await entriesOf(client)), skipped: [] });
+  return [
+    ...(isHere ? [{ name: 'programs', run: programs }] : []),
+    { name: 'proxies', run: async () => ({ findings: await proxyFindings(client), skipped: [] }) },
+  ];
+}
+
+/** @throws AdminError */
+async function proxyFindings(client: AdminClient): Promise<Finding[]> {
+  const { rows, troubled } = await readTroubles(client, {}, false);
+  const isTroubled = new Set(troubled.map(({ row }) => row));
+  const waiting = rows.filter((row) => waitsForEntry(row) && !isTroubled.has(row));
+  const told = ({ proxy, secret }: ProxyRow, why: string) => ({
+    proxy: proxy.node_id || `pid ${proxy.pid}`,
+    name: secret.name,
+    why,
+  });
+  return judgeProxies(
+    troubled.map(({ row, trouble }) => told(row, trouble)),
+    waiting.map((row) => told(row, row.secret.held!.detail)),
+  );
 }
 
 /** The facts that a bootstrap is compared with: entries that have not expired, aliases, and facts about the server. */

@@ -57,8 +57,9 @@ function addCreate(entry: Command): void {
       const place = file === undefined ? byFlag : (problem: Problem) => file.locate(problem);
       const client = await openClient(options);
       const { warnings, ...created } = await placed(place, () => client.createEntries({ body: body as NewEntries }));
-      printWarnings((warnings ?? []).map(place));
-      if ('entries' in created) await printEntries(created.entries, options.output);
+      const made = 'entries' in created ? created.entries : [created];
+      printWarnings([...(warnings ?? []).map(place), ...(await programWarnings(made))]);
+      if ('entries' in created) await printEntries(made, options.output);
       else await printEntry(created, options.output);
     },
   );
@@ -97,7 +98,7 @@ function addUpdate(entry: Command): void {
     const { warnings, ...changed } = await placed(byFlag, () =>
       client.updateEntry({ path: { id: entry.id }, headers, body }),
     );
-    printWarnings((warnings ?? []).map(byFlag));
+    printWarnings([...(warnings ?? []).map(byFlag), ...(await programWarnings([changed]))]);
     await printEntry(changed, options.output);
   });
 }
@@ -125,12 +126,19 @@ function addDelete(entry: Command): void {
   });
 }
 
-/** Reads all pages. */
-export async function allEntries(options: ClientOptions, filter: EntryFilter = {}): Promise<EntryJson[]> {
-  return pagesOf(await openClient(options), filter);
+/** Warnings for written entries whose program this machine does not have. */
+export async function programWarnings(entries: readonly EntryJson[]): Promise<Problem[]> {
+  const { warnOfPrograms } = await import('../doctor/index.ts');
+  return warnOfPrograms(entries);
 }
 
-async function pagesOf(client: AdminClient, filter: EntryFilter): Promise<EntryJson[]> {
+/** Reads all pages. */
+export async function allEntries(options: ClientOptions, filter: EntryFilter = {}): Promise<EntryJson[]> {
+  return entriesOf(await openClient(options), filter);
+}
+
+/** Reads all pages. @throws AdminError */
+export async function entriesOf(client: AdminClient, filter: EntryFilter = {}): Promise<EntryJson[]> {
   const entries: EntryJson[] = [];
   for (let cursor: string | undefined; ; ) {
     const page = await client.listEntries({ query: { ...filter, limit: 1_000, cursor } });
@@ -156,13 +164,13 @@ async function findEntry(client: AdminClient, text: string): Promise<EntryJson> 
     } catch (thrown) {
       const isMissing = (thrown as { code?: unknown }).code === 'ERR_NOT_FOUND';
       if (!isMissing || text.length < SHORTEST_PREFIX) throw thrown;
-      const [entry, ...more] = (await pagesOf(client, {})).filter(({ id }) => id.startsWith(text));
+      const [entry, ...more] = (await entriesOf(client, {})).filter(({ id }) => id.startsWith(text));
       if (entry !== undefined && more.length === 0) return entry;
       if (entry === undefined) throw thrown;
       throw ambiguous(text, 'begin with', [entry, ...more]);
     }
   }
-  const [entry, ...more] = await pagesOf(client, { spiffe_id: text });
+  const [entry, ...more] = await entriesOf(client, { spiffe_id: text });
   if (entry === undefined) throw new Error(`no entry gives ${text}; sidekey entry list shows the entries`);
   if (more.length > 0) throw ambiguous(text, 'give', [entry, ...more]);
   return entry;

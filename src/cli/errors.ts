@@ -6,14 +6,22 @@ import { wordsAsCalled } from './called-as.ts';
 export const EXIT = { done: 0, failed: 1, usage: 2 } as const;
 
 /** Wrong usage of a command: exit status 2. */
-export class UsageError extends Error {}
+export class UsageError extends Error {
+  /** Commands with a bundle of their own have a class of their own, too, so `instanceof` does not find it. */
+  readonly isUsage = true;
+}
 
 /** Prints the error with its code, which docs/errors.md explains, and returns the exit status. */
 export function report(thrown: unknown): number {
-  const { message, code, problems = [] } = thrown as Error & { code?: unknown; problems?: readonly Problem[] };
+  const {
+    message,
+    code,
+    isUsage,
+    problems = [],
+  } = thrown as Error & { code?: unknown; isUsage?: unknown; problems?: readonly Problem[] };
   const texts = problems.length === 0 ? [message] : problems.map(asFlag).map(formatProblem);
   for (const text of texts) print(text, typeof code === 'string' && code.startsWith('ERR_') ? ` (${code})` : '');
-  return thrown instanceof UsageError || code === 'ERR_CONFIG' ? EXIT.usage : EXIT.failed;
+  return isUsage === true || code === 'ERR_CONFIG' ? EXIT.usage : EXIT.failed;
 }
 
 /** Prints an error of something that goes on all the same, with its code. */

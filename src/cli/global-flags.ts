@@ -1,6 +1,6 @@
 /** Global flags: all commands that ask the server have them, and users also write them before the command. */
 
-const WITH_VALUE: readonly string[] = ['--admin-socket', '--admin-url', '--token-file', '--output', '-o'];
+export const GLOBAL_FLAGS: readonly string[] = ['--admin-socket', '--admin-url', '--token-file', '--output', '-o'];
 
 /**
  * The same arguments with such flags right after the command: `-o json entry list` becomes `entry list -o json`.
@@ -12,9 +12,9 @@ export function moveGlobalFlags(args: readonly string[], isGroup: (command: stri
   let at = 0;
   while (at < args.length) {
     const arg = args[at]!;
-    const isWhole = WITH_VALUE.some((flag) => arg.startsWith(`${flag}=`)) || /^-o./.test(arg);
+    const isWhole = GLOBAL_FLAGS.some((flag) => arg.startsWith(`${flag}=`)) || /^-o./.test(arg);
     if (isWhole) flags.push(arg);
-    else if (WITH_VALUE.includes(arg)) {
+    else if (GLOBAL_FLAGS.includes(arg)) {
       // Commander reports a missing value.
       flags.push(...args.slice(at, at + 2));
       at += 1;

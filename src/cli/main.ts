@@ -3,6 +3,7 @@
 import { Command, CommanderError } from 'commander';
 import { printableLines, version } from '../base/index.ts';
 import { addAliasCommands } from './alias.ts';
+import { addApiCommand, isAgentHealthcheck, runApi } from './api.ts';
 import { addApplyCommand } from './apply.ts';
 import { addAuditCommands } from './audit.ts';
 import { addBackupCommand, addRestoreCommand } from './backup.ts';
@@ -17,6 +18,7 @@ import { addExplainCommand } from './explain.ts';
 import { addFetchCommand } from './fetch.ts';
 import { moveGlobalFlags } from './global-flags.ts';
 import { addHealthcheckCommand } from './healthcheck.ts';
+import { addHelperCommand, asDoubleDashes } from './helper.ts';
 import { addJwksCommand } from './jwks.ts';
 import { addLogLevelCommand } from './log-level.ts';
 import { addMigrateCommands } from './migrate.ts';
@@ -38,7 +40,9 @@ const COMMANDS: Readonly<Record<string, (program: Command) => void>> = {
   proxies: addProxiesCommand,
   explain: addExplainCommand,
   fetch: addFetchCommand,
+  helper: addHelperCommand,
   validate: addValidateCommand,
+  api: addApiCommand,
   healthcheck: addHealthcheckCommand,
   envoy: addEnvoyCommands,
   doctor: addDoctorCommand,
@@ -80,8 +84,9 @@ function program(asked: string | undefined): Command {
 
 /** Runs one command and returns the exit status. */
 async function main(given: readonly string[]): Promise<number> {
-  const args = moveGlobalFlags(given, (command) => GROUPS.has(command));
+  const args = moveGlobalFlags(asDoubleDashes(given), (command) => GROUPS.has(command));
   try {
+    if (isAgentHealthcheck(args)) return await runApi(args);
     await program(args[0]).parseAsync(args, { from: 'user' });
     return EXIT.done;
   } catch (thrown) {

@@ -9,6 +9,9 @@ export const PIPE_OPTIONS = {
   'grpc.default_authority': 'localhost',
   // An answer may contain every identity of the caller, so it may be large.
   'grpc.max_receive_message_length': -1,
+  // A server that was restarted is found again soon; by default it can take two minutes.
+  'grpc.initial_reconnect_backoff_ms': 250,
+  'grpc.max_reconnect_backoff_ms': 5_000,
 };
 
 /** The pipe can't be reached; `code` is the same as in the admin API's client. */

@@ -10,13 +10,11 @@ export const PIPE_DEFAULT =
   "default: SIDEKEY_SOCKET, SPIFFE_ENDPOINT_SOCKET, the default of this user's server, or /run/sidekey/agent.sock";
 
 /** The path that a flag or a variable gives; undefined if none does. @throws UsageError */
-export function givenPipe(flag: string | undefined): string | undefined {
+export function givenPipe(flag: string | undefined, flagName = '--socket'): string | undefined {
   const { SIDEKEY_SOCKET, SPIFFE_ENDPOINT_SOCKET } = process.env;
-  const given = { '--socket': flag, SIDEKEY_SOCKET, SPIFFE_ENDPOINT_SOCKET };
+  const given = { [flagName]: flag, SIDEKEY_SOCKET, SPIFFE_ENDPOINT_SOCKET };
   // An empty variable counts as not set, an empty flag is a mistake.
-  const found = Object.entries(given).find(
-    ([name, text]) => text !== undefined && (text !== '' || name === '--socket'),
-  );
+  const found = Object.entries(given).find(([name, text]) => text !== undefined && (text !== '' || name === flagName));
   return found && socketPath(found[0], found[1]!);
 }
 
@@ -41,10 +39,10 @@ export function whyUnknown(): string {
 }
 
 /** The pipe of a flag or variable, else the default one. @throws UsageError if neither is known */
-export function knownPipe(flag: string | undefined): string {
-  const place = givenPipe(flag) ?? defaultPipe();
+export function knownPipe(flag: string | undefined, flagName?: string): string {
+  const place = givenPipe(flag, flagName) ?? defaultPipe();
   if (place !== undefined) return place;
   throw new UsageError(
-    `XDG_RUNTIME_DIR is not set (as after su, sudo or cron), and ${SYSTEM_SOCKET} does not exist: give --socket`,
+    `XDG_RUNTIME_DIR is not set (as after su, sudo or cron), and ${SYSTEM_SOCKET} does not exist: give ${flagName ?? '--socket'}`,
   );
 }

@@ -4,10 +4,8 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { printable, wantsColour } from '../base/index.ts';
 import type { AdminClient } from '../client/index.ts';
 import { asCalled } from './called-as.ts';
-import { allEntries } from './entry.ts';
 import { UsageError } from './errors.ts';
 import { columnLines, isData, type OutputFormat, printData } from './output.ts';
-import { troubleOf, waitsForEntry } from './proxy-check.ts';
 import {
   cellsOf,
   HEADER,
@@ -21,6 +19,7 @@ import {
   stateColour,
 } from './proxy-rows.ts';
 import { changesPrinter, jsonOf, screen } from './proxy-show.ts';
+import { readTroubles } from './proxy-troubles.ts';
 import { addClientOptions, type ClientOptions, openClient } from './target.ts';
 
 /** A copy of the list in `admin/proxy-schema.ts`, which is not loaded for `--help`. */
@@ -90,15 +89,8 @@ async function showProxies(options: ProxiesOptions): Promise<void> {
 
 /** @throws Error, for exit status 1, if secrets need attention */
 async function check(client: AdminClient, filter: ProxyFilter, options: ProxiesOptions): Promise<void> {
-  const proxies = await readProxies(client, { ...filter, history: true });
-  const { at, now } = proxies;
-  const rows = rowsOf(proxies);
-  const entries = rows.some(waitsForEntry) ? await allEntries(options) : [];
-  const expected = { waiting: options.waiting === true, spiffeIds: entries.map(({ spiffe_id: id }) => id) };
-  const troubled = rows.flatMap((row) => {
-    const trouble = troubleOf(row, now, expected);
-    return trouble === undefined ? [] : [{ row, trouble }];
-  });
+  const proxies = await readTroubles(client, filter, options.waiting === true);
+  const { at, now, rows, troubled } = proxies;
   if (isData(options.output)) {
     const troubles = troubled.map(({ row, trouble }) => ({ ...jsonOf(row), trouble }));
     await printData(options.output, { at, secrets: rows.length, troubles });

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { isatty } from 'node:tty';
 import { printable, SidekeyError } from '../base/index.ts';
 import { type Flags, loadServeConfig, type ServeConfig } from '../config/index.ts';
-import { checkStart, hardenProcess, type StartCheck, startServer } from '../server/index.ts';
+import { checkStart, hardenProcess, type StartCheck, Supervisor, startServer } from '../server/index.ts';
 import { flushLog } from '../telemetry/index.ts';
 import { report, reportWarning } from './errors.ts';
 import { nextSteps } from './next-steps.ts';
@@ -14,13 +14,25 @@ const STOP_MS = 5_000;
 
 /** Exits with 0 after a signal. @throws ERR_CONFIG, as {@link hardenProcess}; any error of the start */
 export async function serve(flags: Flags): Promise<void> {
+  const supervisor = Supervisor.take(process.env);
+  try {
+    await run(flags, supervisor);
+  } catch (thrown) {
+    supervisor.failed(thrown);
+    throw thrown;
+  }
+}
+
+async function run(flags: Flags, supervisor: Supervisor): Promise<void> {
   hardenProcess();
+  supervisor.starting();
   const readConfig = configReader(flags);
   const signals = new Signals();
   const config = await readConfig();
   const { stop } = signals;
+  stop.addEventListener('abort', () => supervisor.stopping());
   try {
-    const server = await startServer(config, undefined, stop);
+    const server = await startServer(config, undefined, stop, supervisor);
     if (isatty(1)) process.stdout.write(nextSteps(config, server.entries()));
     signals.onReload(() => server.reload(readConfig));
     if (!stop.aborted) await once(stop, 'abort');

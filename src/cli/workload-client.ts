@@ -1,6 +1,13 @@
-/** Asks the pipe by the SPIFFE Workload API. A stream is ended after its first message. */
+/** Asks the pipe by the SPIFFE Workload API. Streams are read once, or watched. */
 
-import { Client, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
+import {
+  type CallOptions,
+  Client,
+  type ClientReadableStream,
+  credentials,
+  Metadata,
+  type ServiceError,
+} from '@grpc/grpc-js';
 import {
   JWTBundlesResponse,
   JWTSVIDRequest,
@@ -10,17 +17,16 @@ import {
   X509BundlesResponse,
   X509SVIDResponse,
 } from '../gen/workload.ts';
+import type { StreamListener, SvidSource } from '../svid-files/index.ts';
 import { explainFailure, PIPE_OPTIONS, TIMEOUT_MS } from './pipe-failure.ts';
 
 const SERVICE = '/SpiffeWorkloadAPI';
 
 /** Every promise rejects with an Error that has the server's reason. */
-export interface WorkloadApiClient {
+export interface WorkloadApiClient extends SvidSource {
   x509Svids(): Promise<X509SVIDResponse>;
   x509Bundles(): Promise<X509BundlesResponse>;
   jwtBundles(): Promise<JWTBundlesResponse>;
-  /** @param spiffeId empty: a token for each identity */
-  jwtSvids(audience: readonly string[], spiffeId: string): Promise<JWTSVIDResponse>;
   validate(audience: string, svid: string): Promise<ValidateJWTSVIDResponse>;
   close(): void;
 }
@@ -47,22 +53,46 @@ export function connectWorkloadApi(socketPath: string): WorkloadApiClient {
     });
   }
 
+  function open<R>(method: string, decode: (bytes: Buffer) => R, options: CallOptions): ClientReadableStream<R> {
+    return client.makeServerStreamRequest(
+      `${SERVICE}/${method}`,
+      () => Buffer.alloc(0),
+      (bytes: Buffer) => decode(bytes),
+      {},
+      metadata,
+      options,
+    );
+  }
+
   function first<R>(method: string, decode: (bytes: Buffer) => R): Promise<R> {
     return new Promise((resolve, reject) => {
-      const call = client.makeServerStreamRequest(
-        `${SERVICE}/${method}`,
-        () => Buffer.alloc(0),
-        (bytes: Buffer) => decode(bytes),
-        {},
-        metadata,
-        { deadline: Date.now() + TIMEOUT_MS },
-      );
+      const call = open(method, decode, { deadline: Date.now() + TIMEOUT_MS });
       call.on('data', (message: R) => {
         resolve(message);
         call.cancel();
       });
       call.on('error', (error: ServiceError) => reject(explainFailure(error, socketPath)));
     });
+  }
+
+  function watch<R>(method: string, decode: (bytes: Buffer) => R, { message, end }: StreamListener<R>): () => void {
+    const call = open(method, decode, {});
+    let isOver = false;
+    const over = (error: Error) => {
+      if (isOver) return;
+      isOver = true;
+      end(error);
+    };
+    call.on('data', (received: R) => {
+      if (!isOver) message(received);
+    });
+    call.on('error', (error: ServiceError) => over(explainFailure(error, socketPath)));
+    // After a failure, 'error' comes first.
+    call.on('end', () => over(new Error(`${socketPath}: the server ended the stream`)));
+    return () => {
+      isOver = true;
+      call.cancel();
+    };
   }
 
   return {
@@ -77,6 +107,8 @@ export function connectWorkloadApi(socketPath: string): WorkloadApiClient {
       const request = ValidateJWTSVIDRequest.encode({ audience, svid }).finish();
       return ask('ValidateJWTSVID', request, ValidateJWTSVIDResponse.decode);
     },
+    watchX509Svids: (listener) => watch('FetchX509SVID', X509SVIDResponse.decode, listener),
+    watchJwtBundles: (listener) => watch('FetchJWTBundles', JWTBundlesResponse.decode, listener),
     close: () => client.close(),
   };
 }

@@ -5,3 +5,5 @@ export { serverChecks, silenceCheck } from './checks.ts';
 export type { Lookup, ServerView } from './envoy-admin.ts';
 export { envoyAdminCheck } from './envoy-check.ts';
 export { envoyFileCheck, kindHere, type Names } from './envoy-file.ts';
+export { judgePrograms, warnOfPrograms } from './programs.ts';
+export { judgeProxies } from './proxies.ts';

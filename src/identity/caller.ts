@@ -5,7 +5,7 @@ import { backoffApart, type Clock, type Deadline, KeyedListeners, SidekeyError, 
 import { compareAge, type Entry, type EntryChange } from '../registry/index.ts';
 import type { SpiffeId } from '../spiffe/index.ts';
 import { type Log, ownedLog } from '../telemetry/index.ts';
-import { type CallerClass, type CallerClasses, type ClassMember, difference } from './classes.ts';
+import { type CallerClass, type CallerClasses, type ClassMember, difference, unreadOf } from './classes.ts';
 import { type Grant, keyOf } from './grant.ts';
 import { describeLapse, type Lapse, Lapses } from './lapses.ts';
 import type { LookedAt, Looks } from './looks.ts';
@@ -339,6 +339,7 @@ export class Caller implements ClassMember, LookedAt {
     if (former !== undefined) this.#noteLapses(attestation, former.entries);
     const changed = difference(former?.entries ?? [], this.#class!.entries);
     for (const entry of difference(former?.withheld ?? [], this.withheld)) changed.add(entry);
+    for (const entry of difference(unreadOf(former?.unrendered ?? []), unreadOf(this.unrendered))) changed.add(entry);
     if (changed.size > 0) this.entriesChanged(changed);
     if (former !== undefined) for (const listener of [...(this.#ofFacts ?? [])]) listener();
   }

@@ -71,13 +71,14 @@ export class CallerClass {
 
   /**
    * Sets the entries whose selectors the callers have, oldest first.
-   * @returns the entries that were gained, lost or withheld
+   * @returns the entries that were gained, lost, withheld, or wait for an attestation
    */
   match(matching: readonly Entry[]): Set<Entry> {
     const [mine, withheld] = split(matching, this.attestation);
     const { grants, unrendered } = this.#renderings.renderAll(this, mine, this.attestation);
     const changed = difference(this.#entries, grants);
     for (const entry of difference(this.#withheld, withheld)) changed.add(entry);
+    for (const entry of difference(unreadOf(this.#unrendered), unreadOf(unrendered))) changed.add(entry);
     this.#entries = grants;
     this.#withheld = withheld;
     this.#unrendered = unrendered;
@@ -279,6 +280,12 @@ export function split(
     matching.filter((entry) => isFor(entry, attestation)),
     matching.filter((entry) => !isFor(entry, attestation)),
   ];
+}
+
+/** The entries whose templates the next attestation decides. */
+export function unreadOf(unrendered: readonly Unrendered[]): readonly Entry[] {
+  if (unrendered.length === 0) return NONE;
+  return unrendered.filter(({ isUnread }) => isUnread).map(({ entry }) => entry);
 }
 
 /** Entries that are in only one of the lists. A changed entry is a new object, so both its versions are included. */

@@ -38,7 +38,10 @@ export const HELD_REASONS = [
   'unknown-name',
   /** A SPIFFE ID of another trust domain, for which this server cannot issue. */
   'foreign-id',
-  /** The latest attestation found fewer facts. The caller keeps its SVID until that ends, and is attested again. */
+  /**
+   * The latest attestation found fewer facts, or was before an entry's template had a placeholder. The caller keeps its
+   * SVID until that ends, and is attested again.
+   */
   'facts-missing',
   /** The authority or the store failed; it is retried. */
   'issuance-failed',
@@ -108,7 +111,9 @@ export function explainHeld(
   }
   const template = matching.find((one) => !isGrant(one.entry))?.entry;
   if (template !== undefined) {
-    return { reason: 'not-rendered', detail: whyNotRendered(template, spiffeId, caller), candidates: told };
+    const failed = caller.unrendered.find((one) => one.entry === template);
+    const detail = failed === undefined ? renderedAs(template, spiffeId, caller) : describeUnrendered(failed);
+    return { reason: failed?.isUnread ? 'facts-missing' : 'not-rendered', detail, candidates: told };
   }
   if (isExpired(entry, now)) {
     const detail = `entry ${entry.id} expired at ${new Date(entry.expiresAt).toISOString()}`;
@@ -131,10 +136,8 @@ function describeNeeds(lacks: readonly Selector[], has: ReadonlySet<string>): st
   ].join(', ');
 }
 
-/** Why an entry whose selectors match does not give the caller this SPIFFE ID by its template. */
-function whyNotRendered(template: Entry, spiffeId: SpiffeId, { entries, unrendered }: HeldCaller): string {
-  const failed = unrendered.find(({ entry }) => entry === template);
-  if (failed !== undefined) return describeUnrendered(failed);
+/** What a template gives the caller instead of this SPIFFE ID. */
+function renderedAs(template: Entry, spiffeId: SpiffeId, { entries }: HeldCaller): string {
   const given = entries.find(({ rendered }) => rendered?.entry === template);
   const instead = given === undefined ? 'nothing' : given.spiffeId;
   return `entry ${template.id} renders ${template.spiffeId} as ${instead} for this caller, not as ${spiffeId}`;
@@ -145,15 +148,18 @@ function describeUnrendered({ entry, why }: Unrendered): string {
 }
 
 /** Why a caller without any entry gets nothing, if selectors of entries match it; else undefined. */
-export function whyNothing({
-  withheld: [withheld],
-  unrendered: [unrendered],
-  contained,
-}: CallerWithout): Held | undefined {
-  if (withheld !== undefined) return heldAsContained(withheld, contained!);
-  if (unrendered === undefined) return undefined;
-  const candidates = [{ entryId: unrendered.entry.id, lacks: [] }];
-  return { reason: 'not-rendered', detail: describeUnrendered(unrendered), candidates };
+export function whyNothing({ withheld: [withheld], unrendered, contained }: CallerWithout): Held | undefined {
+  const unread = unrendered.find(({ isUnread }) => isUnread);
+  // The next attestation may find an identity, so it goes before reasons that say that there is none.
+  if (unread === undefined && withheld !== undefined) return heldAsContained(withheld, contained!);
+  const told = unread ?? unrendered[0];
+  if (told === undefined) return undefined;
+  const candidates = [{ entryId: told.entry.id, lacks: [] }];
+  return {
+    reason: unread === undefined ? 'not-rendered' : 'facts-missing',
+    detail: describeUnrendered(told),
+    candidates,
+  };
 }
 
 /**

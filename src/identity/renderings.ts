@@ -28,6 +28,8 @@ export interface Unrendered {
   readonly why: string;
   /** The SPIFFE ID that is refused to the template; undefined if it renders none. */
   readonly spiffeId: SpiffeId | undefined;
+  /** True if only a value is missing that no attestation has looked for yet, so the next one decides. */
+  readonly isUnread: boolean;
 }
 
 export interface RenderedEntries {
@@ -103,11 +105,12 @@ export class Renderings {
 
   /** The SPIFFE ID that the entry's template renders, without counting it; or why it is not rendered. */
   preview(entry: Entry, facts: RenderedFacts): { readonly spiffeId: SpiffeId } | Unrendered {
-    const failed = (why: string, spiffeId?: SpiffeId) => ({ entry, why, spiffeId });
+    const failed = (why: string, spiffeId?: SpiffeId) => ({ entry, why, spiffeId, isUnread: false });
     let spiffeId: SpiffeId;
     try {
       spiffeId = renderTemplate(templateOf(entry)!, (name) => valueFor(name, entry, facts));
     } catch (thrown) {
+      if (thrown instanceof Unread) return { ...failed(thrown.message), isUnread: true };
       if (thrown instanceof NoValue || thrown instanceof SpiffeIdError) return failed(thrown.message);
       throw thrown;
     }
@@ -183,6 +186,9 @@ export class Renderings {
 /** A placeholder without a value. */
 class NoValue extends Error {}
 
+/** The same, because the placeholder is newer than the attestation. */
+class Unread extends NoValue {}
+
 function valueFor(name: string, { allowContained }: Entry, { values, contained }: RenderedFacts): string {
   const placeholder = placeholderOf(name);
   const known: PlaceholderValue | undefined = values.get(name);
@@ -191,7 +197,7 @@ function valueFor(name: string, { allowContained }: Entry, { values, contained }
       `{${name}} has no value for a caller in a container (${contained}): root in a container chooses it`,
     );
   }
-  if (known === undefined) throw new NoValue(`{${name}} has no value: it has not been read yet`);
+  if (known === undefined) throw new Unread(`{${name}} has no value: it has not been read yet`);
   if ('why' in known) throw new NoValue(`{${name}} has no value: ${known.why}`);
   return known.value;
 }

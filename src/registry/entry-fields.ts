@@ -231,7 +231,7 @@ export const ENTRY_FIELDS = {
       description: "null, empty or default: the server's default",
     },
     flag: {
-      option: '--x509-svid-key-type <type>',
+      option: '--x509-svid-key-type <ec-p256|rsa-2048>',
       help: `type of an X.509-SVID's key: ${SVID_KEY_TYPES.join(' or ')} (default: the server's)`,
       kind: 'text',
     },

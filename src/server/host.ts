@@ -26,13 +26,16 @@ export interface Host {
   readonly kernel: Kernel;
   readonly unmapped: UnmappedIds;
   readonly whyContained: WhyContained;
+  /** What attestors are told instead; undefined: the same. */
+  readonly whySeenContained: WhyContained | undefined;
   readonly plan: DescriptorPlan;
 }
 
 /** Examines the host and logs missing features. @throws ERR_PROC, ERR_KERNEL if attestation is impossible without one */
 export function lookAtHost(config: ServeConfig, log: Log): Host {
   checkProc();
-  const whyContained = config.allowContained ? nobodyContained : createWhyContained();
+  const seen = createWhyContained();
+  const [whyContained, whySeenContained] = config.allowContained ? [nobodyContained, seen] : [seen, undefined];
   const kernel = probeKernel();
   checkPinning(kernel, config, log);
   const wanted = {
@@ -42,7 +45,7 @@ export function lookAtHost(config: ServeConfig, log: Log): Host {
   const listeners = ADMIN_LISTENERS + (config.oidcListen === undefined ? 0 : 1);
   const plan = planDescriptors(descriptorLimit(), wanted, listeners);
   warnOfDescriptors(plan, config, log);
-  return { kernel, unmapped: readUnmappedIds(), whyContained, plan };
+  return { kernel, unmapped: readUnmappedIds(), whyContained, whySeenContained, plan };
 }
 
 function warnOfDescriptors(plan: DescriptorPlan, config: ServeConfig, log: Log): void {

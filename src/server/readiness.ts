@@ -15,6 +15,7 @@ export class ReadinessWatch {
   readonly #clock: Clock;
   readonly #parts = new Map<string, { readonly why: WhyNotReady; reason: string | undefined; since: number }>();
   #next: Deadline;
+  #listener: (readiness: Readiness) => void = () => undefined;
 
   /** @param parts in the order of answers */
   constructor(clock: Clock, parts: Readonly<Record<string, WhyNotReady>>) {
@@ -37,14 +38,19 @@ export class ReadinessWatch {
     return { ready: parts.every(({ ready }) => ready), parts };
   }
 
+  /** Calls the listener every second. */
+  onLook(listener: (readiness: Readiness) => void): void {
+    this.#listener = listener;
+  }
+
   close(): void {
     this.#next.cancel();
   }
 
   #lookLater(): Deadline {
     return this.#clock.after(LOOK_EACH_MS, () => {
-      this.look();
       this.#next = this.#lookLater();
+      this.#listener(this.look());
     });
   }
 }

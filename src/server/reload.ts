@@ -48,23 +48,24 @@ export class Reloader {
     this.#parts = parts;
   }
 
-  /** Problems are logged, and then nothing changes. */
-  reload(readConfig: ReadConfig): void {
-    this.#begin(readConfig);
+  /** Problems are logged, and then nothing changes. Resolves when this reload has ended. */
+  async reload(readConfig: ReadConfig): Promise<void> {
+    await this.#begin(readConfig);
   }
 
   /** Reloads the entries at each change of their file or folder. @param seen the version that the start has read */
   async watchEntries(file: string, seen: string): Promise<void> {
     const { watchInputs } = await import('../entries-file/index.ts');
-    if (!this.#closed) this.#watch = watchInputs(file, seen, () => this.#begin('entries'));
+    if (!this.#closed) this.#watch = watchInputs(file, seen, () => void this.#begin('entries'));
   }
 
-  #begin(what: ReadConfig | 'entries'): void {
+  #begin(what: ReadConfig | 'entries'): Promise<void> {
     // A reload of everything includes the entries.
     if (what !== 'entries' || this.#again === undefined) this.#again = what;
     this.#running ??= this.#run().finally(() => {
       this.#running = undefined;
     });
+    return this.#running;
   }
 
   /** Waits for a running reload, at most {@link CLOSE_MS}. A reload that is still reading its files then changes nothing. */

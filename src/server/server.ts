@@ -51,6 +51,7 @@ import { lookAtSelf } from './self.ts';
 import { listenOnSocket } from './socket-file.ts';
 import type { StartContext } from './start-context.ts';
 import { openState } from './state.ts';
+import { Supervisor } from './supervisor.ts';
 import { warnOfAssumed, warnOfInputs, warnOfTtl, warnOfWithheld } from './warnings.ts';
 
 export interface Server {
@@ -72,12 +73,14 @@ const ADMIN_LOAD_MS = 500;
 
 /**
  * Serves until it is closed; the promise resolves when every configured listener accepts.
+ * @param supervisor is told what the server does
  * @throws SidekeyError, or the reason of `stop` if that came first, after closing everything that was open
  */
 export async function startServer(
   config: ServeConfig,
   clock: Clock = new SystemClock(),
   stop: AbortSignal = new AbortController().signal,
+  supervisor: Supervisor = Supervisor.take({}),
 ): Promise<Server> {
   const logCounts = new LogCounts();
   const format = config.logFormat ?? (isatty(1) ? 'text' : 'json');
@@ -96,7 +99,7 @@ export async function startServer(
   };
   let started: { readonly reloader: Reloader; readonly registry: Registry };
   try {
-    started = await start(context);
+    started = await start(context, supervisor);
   } catch (error) {
     await parts.close();
     throw error;
@@ -105,7 +108,7 @@ export async function startServer(
   return {
     entries: () => started.registry.size,
     reload: (readConfig) => {
-      if (closing === undefined) started.reloader.reload(readConfig);
+      if (closing === undefined) supervisor.reloading(started.reloader.reload(readConfig));
     },
     close: () => {
       log.info('stopping');
@@ -121,7 +124,17 @@ function tlsWarnings(tls: AdminTls | undefined): string[] {
   return problem === undefined ? [] : [`admin TLS: ${problem}`];
 }
 
-async function start(context: StartContext): Promise<{ reloader: Reloader; registry: Registry }> {
+/** For `systemctl status`. */
+function summaryOf(trustDomain: string, entries: number, failedReloads: FailedReloads): string {
+  const serving = `serving ${trustDomain}: ${entries} ${entries === 1 ? 'entry' : 'entries'}`;
+  const failed = failedReloads.list().map(({ part }) => part);
+  return failed.length === 0 ? serving : `${serving}; the last reload did not apply: ${failed.join(', ')}`;
+}
+
+async function start(
+  context: StartContext,
+  supervisor: Supervisor,
+): Promise<{ reloader: Reloader; registry: Registry }> {
   const { config, clock, log, parts, meters, mayGoOn } = context;
   const { counters } = meters;
   const { trustDomain } = config;
@@ -142,6 +155,8 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
       issuances: store.issuances,
       clock,
       log,
+      counts: meters.tokens,
+      counters,
       issuer: config.jwtIssuer,
     }),
   );
@@ -164,7 +179,7 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
       accountsRevision: () => accounts.revision(),
     }),
   );
-  const { unmapped, whyContained, kernel, plan } = host;
+  const { unmapped, whyContained, whySeenContained, kernel, plan } = host;
   const onChange = () => identities.factsMayDiffer();
   const facts = { clock, log, accounts, unmapped, asked: registry, onChange };
   const attestors = await openAttestors(config, facts, parts);
@@ -206,6 +221,7 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
   const pipe = createPipe({
     attestors,
     whyContained,
+    whySeenContained,
     exitWatcher,
     clock,
     times: meters.attestations,
@@ -263,6 +279,7 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
       inspect: createInspector({
         attestors,
         whyContained,
+        whySeenContained,
         asked: registry,
         clock,
         attestTimeoutMs: ATTEST_TIMEOUT_MS,
@@ -331,6 +348,8 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
   });
   parts.own(reloader);
   if (declared !== undefined && config.watchEntries) await reloader.watchEntries(declared.file, declared.version);
+  const summary = () => summaryOf(trustDomain, registry.size, failedReloads);
+  parts.own(supervisor.follow({ clock, log, readiness, summary, askStore: () => store.audit.authorityRevision() }));
   return { reloader, registry };
 }
 

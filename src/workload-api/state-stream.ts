@@ -108,6 +108,7 @@ export class StateStream implements StreamEnd, LedgerStream, Pushing {
   #taken: string | undefined;
   #takenAt = 0;
   #hold: Hold | undefined;
+  #awaitsFacts = false;
   #charged = 0;
   /** The latest end of the SVIDs that were sent, in milliseconds since the epoch. */
   #heldUntil = 0;
@@ -182,6 +183,7 @@ export class StateStream implements StreamEnd, LedgerStream, Pushing {
     this.#parts.ledger.close(this);
     this.#retry?.cancel();
     this.#endHold();
+    this.#awaitFacts(false);
     this.#feed.close();
     this.#events.tell('stream_closed', () => []);
   }
@@ -231,6 +233,7 @@ export class StateStream implements StreamEnd, LedgerStream, Pushing {
       return false;
     }
     this.#endHold();
+    this.#awaitFacts(false);
     if (found.version === this.#version) return false;
     if (found.hasKeys) this.#stream.peer.verify();
     return this.#send(found);
@@ -276,10 +279,19 @@ export class StateStream implements StreamEnd, LedgerStream, Pushing {
   /** There is nothing to send: the caller keeps what it has, waits, or is refused. */
   #without(held: Held): void {
     const hasSome = this.#items !== undefined;
-    // What was sent before stays in use.
-    if (isPassing(held) && hasSome) return;
-    if (!hasSome && !isPassing(held) && this.#parts.holdWithoutIdentity) this.#wait(held);
+    const isOfFacts = held.reason === 'facts-missing';
+    if (isPassing(held) && hasSome) {
+      // What was sent before stays in use.
+      this.#awaitFacts(isOfFacts);
+    } else if (!hasSome && (!isPassing(held) || isOfFacts) && this.#parts.holdWithoutIdentity) this.#wait(held);
     else this.#fail(refusalOf(held, this.#asker, this.#parts, this.#events.log));
+  }
+
+  /** While the stream needs facts that were not found, or not looked for, the caller is attested again. */
+  #awaitFacts(awaits: boolean): void {
+    if (awaits === this.#awaitsFacts) return;
+    this.#awaitsFacts = awaits;
+    this.#caller.waits(awaits ? 1 : -1);
   }
 
   #wait(held: Held): void {

@@ -1,6 +1,8 @@
 /** `PUT /v1/entries`: large bodies, what stays, what is taken over, and what a dry run tells. */
 
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
 import { describe, type TestContext, test } from 'node:test';
 import Value from 'typebox/value';
 import { SOURCE_CHANGES } from '../../src/admin/schema.ts';
@@ -161,5 +163,27 @@ describe('PUT /v1/entries', () => {
       answers.map(({ status }) => status),
       Array(8).fill(200),
     );
+  });
+
+  test('a client that leaves while it waits for others takes no turn', { timeout: 30_000 }, async (t) => {
+    const { put, socketPath } = await start(t);
+    const head =
+      'PUT /v1/entries HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 99\r\n';
+    const open = async () => {
+      const socket = connect(socketPath);
+      await once(socket, 'connect');
+      // The server answers when it has read the headers.
+      socket.write(`${head}expect: 100-continue\r\n\r\n`);
+      await once(socket, 'data');
+      return socket;
+    };
+    const leave = async (socket: Socket) => {
+      socket.destroy();
+      await once(socket, 'close');
+    };
+    const reading = await Promise.all(Array.from({ length: 8 }, open));
+    const waiting = await Promise.all(Array.from({ length: 8 }, open));
+    for (const socket of [...waiting, ...reading]) await leave(socket);
+    assert.equal((await put([entry('a')])).status, 200);
   });
 });

@@ -201,6 +201,22 @@ test('a process that executes another program while it is attested is refused', 
   await refused;
 });
 
+test('with --allow-contained attestors still learn that a caller is contained: what is unknown of its container stays so', async (t) => {
+  const told: (string | undefined)[] = [];
+  const attestor: Attestor = {
+    name: 'box',
+    attest: async ({ contained }) => {
+      told.push(contained);
+      return [];
+    },
+  };
+  const pipe = await startPipe(t, { attestors: [attestor], whySeenContained: () => 'it is in a box' });
+  const caller = startCaller(t);
+  await caller.tell('connect', pipe.path);
+  const { contained } = await (await pipe.next()).peer.attest();
+  assert.deepEqual([contained, told], [undefined, ['it is in a box']]);
+});
+
 test('a process that ends while it is attested is gone, whatever the attestor said', async (t) => {
   const reading = Promise.withResolvers<never>();
   const pipe = await startPipe(t, { attestors: [{ name: 'slow', attest: () => reading.promise }] });

@@ -24,7 +24,7 @@ test('an abstract socket, another URL and nothing at all are refused with the re
     ['unix://@sidekey', /is an abstract socket/],
     ['unix-abstract:sidekey', /is an abstract socket/],
     ['unix://run/x.sock', /has a host after unix:\/\/; .*unix:\/\/\/run/],
-    ['tcp://127.0.0.1:80', /is not a Unix socket/],
+    ['tcp://127.0.0.1:80', /is a TCP address, not a Unix socket/],
     ['http://x/', /is not a Unix socket/],
     ['unix:', /has no path/],
     ['unix://', /has a host|has no path/],

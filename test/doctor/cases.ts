@@ -537,6 +537,35 @@ const FOUND: readonly Omit<DoctorCase, 'by'>[] = [
     fix: 'set what is meant (TTL, DNS names) in the older entry, which the finding names: `sidekey entry update OLDER --x509-svid-ttl …`; then delete the other one',
   },
   {
+    symptom: 'An entry names a program that this machine does not have',
+    cause: 'the path is mistyped, or the program is not installed yet',
+    rule: 'entry-program',
+    break: (stage) => entry(stage, 'spiffe://ilinux.io/gone', [MINE, 'unix:path:/opt/no-such-program']),
+    fix: 'install the program, or correct the path: `sidekey entry update ENTRY --selector …`; `sidekey explain --pid PID` shows the path of a process',
+    byHand: (stage) => change(stage, 'gone', { selectors: [MINE, MY_PATH] }),
+  },
+  {
+    symptom: 'Proxies are connected, and wait for secrets',
+    cause: 'no entry gives the names that they ask for',
+    own: () => ({}),
+    rule: 'proxies-waiting',
+    break: (stage, t) => waitFor(stage, 'spiffe://ilinux.io/nobody-yet', t),
+    fix: 'create the entry, or correct the name in the bootstrap; `sidekey proxies --state held` shows all of them',
+    byHand: (stage) => entry(stage, 'spiffe://ilinux.io/nobody-yet', [MINE]),
+  },
+  {
+    symptom: 'A connected proxy does not get a secret that it needs',
+    cause: 'an entry gives it to other callers',
+    own: () => ({}),
+    rule: 'proxies-troubled',
+    break: async (stage, t) => {
+      await entry(stage, 'spiffe://ilinux.io/others', ['unix:uid:4000000']);
+      await waitFor(stage, 'spiffe://ilinux.io/others', t);
+    },
+    fix: 'see what the process lacks: `sidekey proxies --check`, then `sidekey explain --pid PID --spiffe-id ID`',
+    byHand: (stage) => change(stage, 'others', { selectors: [MINE] }),
+  },
+  {
     symptom: 'An entry is not used by any workload',
     cause: 'no caller has asked for it, or no caller that asked matches it',
     own: () => ({}),

@@ -16,6 +16,15 @@ export const COMMANDS: readonly Omit<CommandCase, 'by'>[] = [
     fix: 'sidekey entry update spiffe://ilinux.io/typo --selector unix:user:root',
   },
   {
+    symptom: 'An entry was made for a program that is not there',
+    cause: 'its path is mistyped, or the program is not installed yet',
+    command: `${CREATE}/gone --selector unix:uid:5 --selector unix:path:/usr/bin/no-such-program`,
+    status: 0,
+    says: /warning: no caller has unix:path:\/usr\/bin\/no-such-program of entry \S+: this machine has no such file/,
+    fix: 'sidekey entry update spiffe://ilinux.io/gone --selector unix:uid:5 --selector unix:path:/bin/sh',
+    note: 'not checked for entries whose callers may be in containers, which have other files',
+  },
+  {
     symptom: 'An entry was made for containers, and Sidekey asks no engine',
     cause: 'sidekey serve runs without --docker-socket',
     command: `${CREATE}/box --selector docker:label:app:web`,

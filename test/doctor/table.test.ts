@@ -11,7 +11,7 @@ import { probeKernel } from '../../src/attest/kernel.ts';
 import { findListener } from '../../src/attest/socket-listener.ts';
 import { SystemClock } from '../../src/base/clock.ts';
 import type { Finding } from '../../src/base/finding.ts';
-import { serverView } from '../../src/cli/doctor-checks.ts';
+import { listChecks, serverView } from '../../src/cli/doctor-checks.ts';
 import { explanationLines } from '../../src/cli/explain-text.ts';
 import { connectAdmin } from '../../src/client/client.ts';
 import { runChecks } from '../../src/doctor/check.ts';
@@ -55,7 +55,8 @@ async function startStage(t: TestContext, own?: DoctorCase['own']): Promise<Stag
     directory: path.dirname(socket),
     findings: async () => {
       const known = await admin.json<DoctorJson>('GET', '/v1/doctor');
-      return [...(await runChecks(serverChecks(known, clock.now(), { adminSocket, findListener }))).findings];
+      const checks = [...serverChecks(known, clock.now(), { adminSocket, findListener }), ...listChecks(admin, true)];
+      return [...(await runChecks(checks)).findings];
     },
     explain: (spiffeId, pid = process.pid) =>
       admin.json<ExplanationJson>('GET', `/v1/explain?pid=${pid}&spiffe_id=${spiffeId}`),

@@ -36,6 +36,7 @@ export interface TestPipeOptions {
   readonly limits?: Partial<QuotaLimits>;
   readonly attestTimeoutMs?: number;
   readonly whyContained?: WhyContained;
+  readonly whySeenContained?: WhyContained;
   readonly clock?: Clock;
   readonly log?: Log;
   readonly counters?: Counters;
@@ -68,6 +69,7 @@ export async function startPipe(t: TestContext, options: TestPipeOptions = {}): 
     attestors: options.attestors ?? [credentialsAttestor],
     ...(options.asked === undefined ? {} : { asked: options.asked }),
     whyContained: options.whyContained ?? nobodyContained,
+    whySeenContained: options.whySeenContained,
     exitWatcher,
     clock: options.clock ?? new SystemClock(),
     log: options.log ?? createLog('silent'),

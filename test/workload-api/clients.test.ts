@@ -28,7 +28,8 @@ interface Watching {
 function watch(t: TestContext, client: RealClient, [program, ...args]: readonly string[], { socket }: Place): Watching {
   const env = { ...process.env, SPIFFE_ENDPOINT_SOCKET: client.endpoint(socket) };
   const child = spawn(program!, args, { env, stdio: ['ignore', 'pipe', 'ignore'] });
-  t.after(() => child.kill('SIGKILL'));
+  // It may have a process of its own.
+  t.after(() => child.kill('SIGTERM'));
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   return {
     async next(what, isIt) {
@@ -53,8 +54,7 @@ async function create(server: Served): Promise<string> {
   return body.id;
 }
 
-async function live(t: TestContext, client: RealClient, command: readonly string[]): Promise<void> {
-  const place = makePlace(t);
+async function live(t: TestContext, client: RealClient, command: readonly string[], place: Place): Promise<void> {
   const flags = ['--root-publish-time', '0s'];
   let server = await serve(t, { place, flags });
   const first = await create(server);
@@ -62,7 +62,7 @@ async function live(t: TestContext, client: RealClient, command: readonly string
   const begun = await watching.next('the first SVID', ({ ids }) => ids !== undefined);
   assert.deepEqual([begun.ids, begun.domains, begun.roots], [[WEB], [OWN], 1]);
 
-  const { key } = await makeCertificate({ name: 'other' });
+  const { key } = await makeCertificate({ name: 'other', uris: [OTHER] });
   await server.request('PUT', '/v1/bundles/other.example', { keys: [key] });
   await watching.next('the federated bundle', ({ domains }) => domains?.includes(OTHER) === true);
   await server.request('DELETE', '/v1/bundles/other.example');
@@ -87,9 +87,10 @@ async function live(t: TestContext, client: RealClient, command: readonly string
 describe('real clients of the Workload API', { timeout: 120_000, concurrency: true }, () => {
   for (const client of CLIENTS) {
     it(`${client.name}: start, federated bundle, rotation, restart, deletion and return of the entry`, async (t) => {
-      const found = await prepared(client);
+      const place = makePlace(t);
+      const found = await prepared(client, place.socket);
       if ('skip' in found) t.skip(found.skip);
-      else await live(t, client, found.command);
+      else await live(t, client, found.command, place);
     });
   }
 });

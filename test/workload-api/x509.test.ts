@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { createPrivateKey, createPublicKey } from 'node:crypto';
+import { userInfo } from 'node:os';
 import { describe, it, type TestContext } from 'node:test';
 import { certificatesOf } from '../../src/cli/der.ts';
 import { Status } from '../../src/wire/types.ts';
@@ -182,6 +183,30 @@ describe('FetchX509SVID', { timeout: 60_000 }, () => {
       await server.proxies();
     }
     while (serials.size < 3) serials.add(await serialOf());
+  });
+
+  it('goes on through a change of a template to a placeholder that has not been read yet', async (t) => {
+    const server = await start(t);
+    const id = await server.create(`${DOMAIN}/h/{unix.uid}`);
+    const client = server.client();
+    const [svids, bundles] = [client.x509Svids(), client.jwtBundles()];
+    await Promise.all([svids.next(), bundles.next()]);
+    const change = (spiffeId: string) =>
+      server.admin.json('PATCH', `/v1/entries/${id}`, { body: { spiffe_id: spiffeId } });
+    const next = async () => (await svids.next()).svids[0]!.spiffeId;
+    await change(`${DOMAIN}/g/{unix.gid}`);
+    assert.equal(await next(), `${DOMAIN}/g/${process.getgid!()}`);
+    // That has used up the budget of attestations until the clock advances.
+    await change(`${DOMAIN}/p/{unix.user}`);
+    await assert.rejects(client.jwtSvids(['db']), { code: Status.UNAVAILABLE });
+    assert.equal(svids.received, 2);
+    // The pause after an attestation depends on the time that it took.
+    for (; svids.received < 3; await server.proxies()) server.clock.advance(1_000);
+    assert.equal(await next(), `${DOMAIN}/p/${userInfo().username}`);
+    await change(`${DOMAIN}/q/{unix.group}`);
+    await server.proxies();
+    await server.remove(id);
+    for (const stream of [svids, bundles]) assert.equal((await stream.status).code, Status.PERMISSION_DENIED);
   });
 
   it('has the bundles of federated trust domains, from when they are set until they are deleted', async (t) => {
