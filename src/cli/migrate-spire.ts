@@ -23,7 +23,7 @@ import {
 import { parseSpiffeId, parseTrustDomain, trustDomainOf } from '../spiffe/index.ts';
 import { asCalled } from './called-as.ts';
 import { UsageError } from './errors.ts';
-import type { MigrateOptions } from './migrate.ts';
+import type { MigrateOptions } from './migrate-options.ts';
 import { isData, printData, printTable } from './output.ts';
 
 /** Maximum size of the PEM files of an upstream, in bytes. */
