@@ -15,6 +15,7 @@ import { entriesAtOnce } from './figures/entries-at-once.ts';
 import { entryToEnvoy } from './figures/entry-to-envoy.ts';
 import { explain } from './figures/explain.ts';
 import { firstSecret } from './figures/first-secret.ts';
+import { firstService } from './figures/first-service.ts';
 import { heldNames } from './figures/held-names.ts';
 import { hostile } from './figures/hostile.ts';
 import { hostileAdmin } from './figures/hostile-admin.ts';
@@ -34,6 +35,7 @@ import { fetches, streamsOpened, tinyStreamsOpened } from './figures/streams.ts'
 import { variants } from './figures/variants.ts';
 
 const BENCHES: Readonly<Record<string, (cleanup: Cleanup) => Promise<Figure[]>>> = {
+  'first-service': firstService,
   'first-secret': firstSecret,
   'entry-to-envoy': entryToEnvoy,
   'leaf-svids': leafSvids,
