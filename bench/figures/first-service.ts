@@ -1,6 +1,6 @@
 /** How long the README's path takes, from a clone to a service of one's own with an identity. */
 
-import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { type ExecFileSyncOptions, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -24,7 +24,7 @@ export async function firstService(cleanup: Cleanup): Promise<Figure[]> {
     await run();
     steps[step] = round((performance.now() - begun) / 1_000);
   };
-  const quiet = { stdio: ['ignore', 'ignore', 'inherit'] } as const;
+  const quiet: ExecFileSyncOptions = { stdio: ['ignore', 'ignore', 'inherit'] };
   await timed('git clone', () => execFileSync('git', ['clone', '-q', `file://${ROOT}`, clone], quiet));
   // Packages come from npm's cache, where it has them.
   await timed('npm ci', () => execFileSync('npm', ['ci', '--silent', '--prefer-offline'], { ...quiet, cwd: clone }));

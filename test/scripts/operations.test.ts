@@ -75,12 +75,11 @@ const NOT_RUN: Readonly<Record<string, string>> = {
   'docker rmi': NO_ENGINE,
   'docker compose': NO_ENGINE,
   'docker exec': NO_ENGINE,
-  'docker run --label role:admin=prod': 'it is what an attacker does; test/attest/docker-selectors.test.ts has it',
+  'docker run --label role:admin=prod': 'it is what an attacker does; test/attest/docker.test.ts has it',
   'unshare --map-root-user': 'it is how a user namespace is made, which test/e2e/ does for its own tests',
   'unshare --user': 'it is how a user namespace is made, which test/e2e/ does for its own tests',
   'spire-server bundle show -format spiffe': 'it is a command of SPIRE, on another host',
-  'chmod go-rwx':
-    'it is the beginning of a command that a message prints; test/server/ and test/e2e/ run the message’s',
+  'chmod go-rwx': 'it is the beginning of a command that a message prints; test/base/data-dir.test.ts has it',
   'bin/sidekey doctor --envoy-admin URL': 'it needs an Envoy: test/doctor/ runs it against real ones',
 };
 
