@@ -19,8 +19,7 @@ import {
   readAuthority,
   upstreamRoot,
 } from './authority.ts';
-import { type CarriedState, NO_CARRIED, parseCarriedState } from './carried/carried-root.ts';
-import type { CarriedStore } from './carried/carried-roots.ts';
+import { type CarriedState, type CarriedStore, NO_CARRIED, parseCarriedState } from './carried/carried-root.ts';
 import { areGone, type GoneAuthorities } from './gone.ts';
 import {
   type InspectedJwtKey,

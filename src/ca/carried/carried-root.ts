@@ -6,6 +6,7 @@ import { type TrustDomain, trustDomainId } from '../../spiffe/index.ts';
 import { type Authority, upstreamRoot } from '../authority.ts';
 import { readCertificateFields } from '../certificate-fields.ts';
 import { pemBlocks } from '../pem.ts';
+import type { AuditedMove } from '../types.ts';
 
 export interface CarriedRoot {
   readonly authority: Authority;
@@ -26,6 +27,12 @@ interface StoredCarriedRoot {
   readonly until: number;
   /** DER in base64. */
   readonly certificate: string;
+}
+
+export interface CarriedStore {
+  state(): CarriedState;
+  /** Stores the state, and in the same write the moves that led to it. */
+  save(state: CarriedState, moves: readonly AuditedMove[]): Promise<void>;
 }
 
 export const NO_CARRIED: CarriedState = { sequenceNumber: 0, roots: {} };

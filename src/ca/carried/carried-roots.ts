@@ -18,18 +18,13 @@ import type { AuditedMove, AuthorityInfo, AuthorityMove } from '../types.ts';
 import {
   type CarriedRoot,
   type CarriedState,
+  type CarriedStore,
   carriedRoots,
   MAX_CARRIED,
   MAX_CARRIED_MS,
   readCarriedRoots,
   storedRoots,
 } from './carried-root.ts';
-
-export interface CarriedStore {
-  state(): CarriedState;
-  /** Stores the state, and in the same write the moves that led to it. */
-  save(state: CarriedState, moves: readonly AuditedMove[]): Promise<void>;
-}
 
 export interface CarriedRootsOptions {
   readonly trustDomain: TrustDomain;
