@@ -16,6 +16,7 @@ import { entryToEnvoy } from './figures/entry-to-envoy.ts';
 import { entryToGoSpiffe } from './figures/entry-to-go-spiffe.ts';
 import { explain } from './figures/explain.ts';
 import { firstSecret } from './figures/first-secret.ts';
+import { firstService } from './figures/first-service.ts';
 import { heldNames } from './figures/held-names.ts';
 import { hostile } from './figures/hostile.ts';
 import { hostileAdmin } from './figures/hostile-admin.ts';
@@ -36,6 +37,7 @@ import { variants } from './figures/variants.ts';
 import { workloadRenewal, workloadStreams } from './figures/workload-streams.ts';
 
 const BENCHES: Readonly<Record<string, (cleanup: Cleanup) => Promise<Figure[]>>> = {
+  'first-service': firstService,
   'first-secret': firstSecret,
   'entry-to-envoy': entryToEnvoy,
   'entry-to-go-spiffe': entryToGoSpiffe,
