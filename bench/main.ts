@@ -13,6 +13,7 @@ import { applyEntries, manyEntries } from './figures/declared-entries.ts';
 import { dockerAttestation } from './figures/docker-attestation.ts';
 import { entriesAtOnce } from './figures/entries-at-once.ts';
 import { entryToEnvoy } from './figures/entry-to-envoy.ts';
+import { entryToGoSpiffe } from './figures/entry-to-go-spiffe.ts';
 import { explain } from './figures/explain.ts';
 import { firstSecret } from './figures/first-secret.ts';
 import { heldNames } from './figures/held-names.ts';
@@ -32,10 +33,12 @@ import { rotationTraffic } from './figures/rotation-traffic.ts';
 import { storm } from './figures/storm.ts';
 import { fetches, streamsOpened, tinyStreamsOpened } from './figures/streams.ts';
 import { variants } from './figures/variants.ts';
+import { workloadRenewal, workloadStreams } from './figures/workload-streams.ts';
 
 const BENCHES: Readonly<Record<string, (cleanup: Cleanup) => Promise<Figure[]>>> = {
   'first-secret': firstSecret,
   'entry-to-envoy': entryToEnvoy,
+  'entry-to-go-spiffe': entryToGoSpiffe,
   'leaf-svids': leafSvids,
   'audit-issuance': auditIssuance,
   'jwt-tokens': jwtTokens,
@@ -47,6 +50,8 @@ const BENCHES: Readonly<Record<string, (cleanup: Cleanup) => Promise<Figure[]>>>
   'compose-up': composeUp,
   streams: streamsOpened,
   'tiny-streams': tinyStreamsOpened,
+  'workload-streams': workloadStreams,
+  'workload-renewal': workloadRenewal,
   'bundle-change': bundleChange,
   variants,
   renewal,

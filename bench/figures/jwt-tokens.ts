@@ -3,9 +3,11 @@
 import path from 'node:path';
 import { SystemClock } from '../../src/base/clock.ts';
 import { openCertificateAuthority } from '../../src/ca/certificate-authority.ts';
+import { TokenCounts } from '../../src/jwt/counts.ts';
 import { JwtSvids } from '../../src/jwt/jwt-svids.ts';
 import { openSqliteStore } from '../../src/registry/sqlite/sqlite-store.ts';
 import { parseSpiffeId, parseTrustDomain } from '../../src/spiffe/id.ts';
+import { Counters } from '../../src/telemetry/counters.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { makePlace, TRUST_DOMAIN } from '../../test/support/serve.ts';
 import { type Cleanup, type Figure, percentile } from '../figure.ts';
@@ -91,6 +93,8 @@ async function open(cleanup: Cleanup): Promise<JwtSvids> {
     log,
     issuanceLog: store.issuances,
     issuances: store.issuances,
+    counts: new TokenCounts(),
+    counters: new Counters(),
     issuer: undefined,
     jwtSvidTtl: 300,
     maxJwtAudiences: 32,

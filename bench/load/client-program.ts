@@ -67,6 +67,10 @@ async function open(options: OpenOptions): Promise<{ begun: number; ended: numbe
 
 function openStream(connection: Connection, name: string, options: OpenOptions, opened: () => void): void {
   const { way = 'sds sotw', node, nodeInAcks } = options;
+  if (way === 'workload x509') {
+    watchState(connection, name, opened);
+    return;
+  }
   const variant = way.endsWith('delta') ? 'delta' : 'sotw';
   const first = requestOnce([name], node, variant);
   // Who subscribes incrementally says it once.
@@ -80,6 +84,18 @@ function openStream(connection: Connection, name: string, options: OpenOptions, 
     if (messages === 1) opened();
   }, way);
   call.send([first]);
+}
+
+/** A stream of the Workload API: it asks once, and acknowledges nothing. */
+function watchState(connection: Connection, name: string, opened: () => void): void {
+  let messages = 0;
+  const call = connection.stream((bytes) => {
+    if (!bytes.includes(name)) throw new Error(`a response without ${name}`);
+    messages += 1;
+    note(messages);
+    if (messages === 1) opened();
+  }, 'workload x509');
+  call.end([]);
 }
 
 const requests = new Map<string, Buffer>();

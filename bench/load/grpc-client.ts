@@ -31,8 +31,12 @@ export const METHODS = {
   'sds delta': `${SDS}/DeltaSecrets`,
   'ads sotw': `${ADS}/StreamAggregatedResources`,
   'ads delta': `${ADS}/DeltaAggregatedResources`,
+  'workload x509': '/SpiffeWorkloadAPI/FetchX509SVID',
 } as const;
 export type Way = keyof typeof METHODS;
+
+/** What the Workload API wants of every request. */
+const WORKLOAD: [string, string][] = [['workload.spiffe.io', 'true']];
 
 const ACK = 1;
 const MESSAGE_HEAD = 5;
@@ -117,7 +121,7 @@ export class Connection {
     const call = new Call(this.#nextStream, this.#windowOfCalls, this, message);
     this.#nextStream += 2;
     this.#calls.set(call.number, call);
-    this.write(callHeaders(call.number, path));
+    this.write(callHeaders(call.number, path, path.startsWith('/SpiffeWorkloadAPI/') ? WORKLOAD : []));
     return call;
   }
 

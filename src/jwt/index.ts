@@ -1,5 +1,6 @@
 /** JWT-SVIDs: signs, caches and validates them. */
 
+export { TokenCounts } from './counts.ts';
 export { AudienceError, InvalidTokenError } from './errors.ts';
 export type { JwtSvid } from './issuer.ts';
 export { JwtSvids } from './jwt-svids.ts';

@@ -9,15 +9,18 @@ import { type Deadline, TokenBucket } from '../base/index.ts';
 import { LimitError } from '../limits/index.ts';
 import type { Entry, IssuanceStore } from '../registry/index.ts';
 import type { SpiffeId } from '../spiffe/index.ts';
-import type { Log } from '../telemetry/index.ts';
+import type { Counters, Log } from '../telemetry/index.ts';
 import { checkAudiences } from './audiences.ts';
 import { type CachedToken, TokenCache } from './cache.ts';
+import type { TokenCounts } from './counts.ts';
 import { type JwtSvid, TokenIssuer, type TokenIssuerOptions } from './issuer.ts';
 
 export interface JwtSvidsOptions extends TokenIssuerOptions {
   /** Records of ended tokens are deleted here. */
   readonly issuances: Pick<IssuanceStore, 'pruneTokens'>;
   readonly log: Log;
+  readonly counts: TokenCounts;
+  readonly counters: Pick<Counters, 'limits'>;
   /** The TTL for entries without one, in seconds. */
   readonly jwtSvidTtl: number;
   readonly maxJwtAudiences: number;
@@ -64,15 +67,19 @@ export class JwtSvids {
    */
   async sign(request: JwtSvidRequest): Promise<JwtSvid> {
     const { spiffeId, entry } = request;
-    const audiences = checkAudiences(request.audiences, this.#options.maxJwtAudiences);
+    const { counts } = this.#options;
+    const audiences = this.checkAudiences(request.audiences);
     const ttl = request.ttl ?? (entry.jwtSvidTtl === 0 ? this.#options.jwtSvidTtl : entry.jwtSvidTtl);
     const key = [entry.id, spiffeId, ttl, entry.expiresAt, ...audiences].join('\n');
     const cached = this.#cache.get(key);
-    if (cached !== undefined && this.#isFresh(cached)) return cached.svid;
+    if (cached !== undefined && this.#isFresh(cached)) return this.#again(cached);
     const signing = this.#signing.get(key);
-    if (signing !== undefined) return signing;
+    if (signing !== undefined) {
+      counts.results.add('cached');
+      return signing;
+    }
     const isAllowed = this.#mayIssue(spiffeId);
-    if (!isAllowed && cached !== undefined && this.#isValid(cached)) return cached.svid;
+    if (!isAllowed && cached !== undefined && this.#isValid(cached)) return this.#again(cached);
     if (!isAllowed) throw this.#tooMany(spiffeId);
     const token = { entryId: entry.id, spiffeId, audiences, ttl, notAfter: entry.expiresAt };
     const issued = this.#issue(key, token, cached).finally(() => this.#signing.delete(key));
@@ -80,9 +87,14 @@ export class JwtSvids {
     return issued;
   }
 
-  /** @throws AudienceError if there could be no token for these audiences */
-  checkAudiences(audiences: readonly string[]): void {
-    checkAudiences(audiences, this.#options.maxJwtAudiences);
+  /** Sorted, each one once. @throws AudienceError if there could be no token for these audiences */
+  checkAudiences(audiences: readonly string[]): readonly string[] {
+    try {
+      return checkAudiences(audiences, this.#options.maxJwtAudiences);
+    } catch (error) {
+      this.#options.counts.results.add('refused');
+      throw error;
+    }
   }
 
   async close(): Promise<void> {
@@ -95,14 +107,19 @@ export class JwtSvids {
     const { clock, log } = this.#options;
     const begin = clock.now();
     try {
-      const svid = await this.#issuer.issue(request);
+      const svid = await this.#options.counts.measure(() => this.#issuer.issue(request));
       this.#cache.set(key, { svid, renewAt: begin + (svid.expiresAt - begin) / 2 });
       return svid;
     } catch (err) {
       if (cached === undefined || !this.#isValid(cached)) throw err;
       log.error({ err, entry_id: request.entryId }, 'no new JWT-SVID could be issued: the cached one is given out');
-      return cached.svid;
+      return this.#again(cached);
     }
+  }
+
+  #again({ svid }: CachedToken): JwtSvid {
+    this.#options.counts.results.add('cached');
+    return svid;
   }
 
   #isFresh(cached: CachedToken): boolean {
@@ -123,7 +140,9 @@ export class JwtSvids {
   }
 
   #tooMany(spiffeId: SpiffeId): LimitError {
-    const most = this.#options.maxJwtSvidsPerSecondPerId;
+    const { maxJwtSvidsPerSecondPerId: most, counts, counters } = this.#options;
+    counts.results.add('refused');
+    counters.limits.add('maxJwtSvidsPerSecondPerId');
     return new LimitError(
       `${spiffeId} gets at most ${most} new JWT-SVIDs a second (--max-jwt-svids-per-second-per-id): use a token until it ends`,
     );

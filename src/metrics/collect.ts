@@ -28,7 +28,9 @@ export async function collect(sources: MetricSources): Promise<Samples> {
   return samples;
 }
 
-function collectIssuances(samples: Samples, { issuances }: MetricSources): void {
+function collectIssuances(samples: Samples, { issuances, tokens }: MetricSources): void {
+  for (const [result, count] of tokens.results.entries()) samples.set('sidekey_jwt_svids_total', count, { result });
+  samples.times('sidekey_jwt_svid_issuance_duration_seconds', tokens.times, {});
   for (const [key_type, times] of issuances.byKeyType) {
     const labels = { kind: 'x509', key_type };
     samples.set('sidekey_svids_issued_total', times.count, labels);

@@ -35,6 +35,18 @@ const OWN = {
     ISSUED,
     'from the request for an SVID to its record on disk, with the time in the queue',
   ),
+  sidekey_jwt_svids_total: family(
+    'counter',
+    '',
+    ['result'],
+    'requests for a JWT-SVID: issued (a new one), cached (given out again), refused (audiences or a limit), failed',
+  ),
+  sidekey_jwt_svid_issuance_duration_seconds: family(
+    'histogram',
+    'seconds',
+    [],
+    'from the request for a new JWT-SVID to its record on disk, with the time in the queue',
+  ),
   sidekey_svids_in_use: family('gauge', '', [], 'SVIDs that streams use and that are kept fresh'),
   sidekey_svid_soonest_expiry_timestamp_seconds: family(
     'gauge',

@@ -5,6 +5,7 @@ import type { Clock } from '../base/index.ts';
 import type { CertificateAuthority, IssuanceTimes } from '../ca/index.ts';
 import type { DeliveryCounts, PushQueue } from '../delivery/index.ts';
 import type { Identities } from '../identity/index.ts';
+import type { TokenCounts } from '../jwt/index.ts';
 import type { MemoryBudget, Turns } from '../limits/index.ts';
 import type { Registry, StoreTimes } from '../registry/index.ts';
 import type { Counters, LogCounts, LoopLag, Tally } from '../telemetry/index.ts';
@@ -22,6 +23,7 @@ export interface MetricSources {
   readonly identities: Pick<Identities, 'svidsInUse'>;
   readonly attestations: AttestationTimes;
   readonly issuances: IssuanceTimes;
+  readonly tokens: TokenCounts;
   readonly ca: Pick<CertificateAuthority, 'authorities' | 'bundle' | 'upstream'>;
   /** Authorities that began to sign, and that were tainted, by role. */
   readonly rotations: Tally;

@@ -5,6 +5,7 @@ import { AttestationTimes, runningWith } from '../attest/index.ts';
 import { type CertificateAuthority, IssuanceTimes } from '../ca/index.ts';
 import type { ServeConfig } from '../config/index.ts';
 import { DeliveryCounts, PushQueue } from '../delivery/index.ts';
+import { TokenCounts } from '../jwt/index.ts';
 import type { MetricSources } from '../metrics/index.ts';
 import { StoreTimes } from '../registry/index.ts';
 import { Counters, type LogCounts, LoopLag, Tally } from '../telemetry/index.ts';
@@ -21,6 +22,7 @@ export function createMeters(config: ServeConfig, log: LogCounts, parts: Parts) 
     pushQueue: new PushQueue(),
     attestations: new AttestationTimes(runningWith(config).map(({ type }) => type)),
     issuances: new IssuanceTimes(),
+    tokens: new TokenCounts(),
     store: new StoreTimes(),
     requests: new RequestCounts(),
     rotations: new Tally(ROLES),

@@ -155,6 +155,8 @@ async function start(
       issuances: store.issuances,
       clock,
       log,
+      counts: meters.tokens,
+      counters,
       issuer: config.jwtIssuer,
     }),
   );

@@ -43,6 +43,7 @@ export const LIMIT_NAMES = [
   'eventReaders',
   'eventBacklog',
   'authorities',
+  'maxJwtSvidsPerSecondPerId',
 ] as const;
 export type LimitName = (typeof LIMIT_NAMES)[number];
 

@@ -7,6 +7,7 @@ import { fuzzDecoder } from './decoder.ts';
 import { fuzzPipe } from './pipe.ts';
 import { fuzzProc } from './proc.ts';
 import { inputs } from './target.ts';
+import { fuzzTokens } from './tokens.ts';
 
 const SEED = 20_260_601;
 
@@ -20,6 +21,10 @@ test('the subscription core keeps its promises whatever is asked and pushed', as
 
 test('files of /proc say what they say, whatever processes, cgroups and paths are called', async (t) => {
   t.diagnostic((await fuzzProc(SEED, inputs(10_000))).notes.join(', '));
+});
+
+test('a JWT-SVID that breaks a rule is refused with the reason, and no other one is', async (t) => {
+  t.diagnostic((await fuzzTokens(SEED, inputs(3_000))).notes.join(', '));
 });
 
 test('the pipe lives through frames that nobody would send, and gives nothing to whom nothing is due', async (t) => {

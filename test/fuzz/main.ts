@@ -1,7 +1,7 @@
 /**
  * `npm run fuzz [-- MINUTES] [--seed N] [--certificates N]`: throws made and changed inputs at the decoder, at the
- * subscription core, at the readers of /proc, at the socket of a real server and at the reader of backups, a fifth of the
- * time each (one minute in all, unless told); then has 100,000 certificates verified, which takes some minutes more. The same seed makes the same
+ * subscription core, at the readers of /proc, at the validator of JWT-SVIDs, at the socket of a real server and at the reader
+ * of backups, a sixth of the time each (one minute in all, unless told); then has 100,000 certificates verified, which takes some minutes more. The same seed makes the same
  * inputs; a failure tells the input.
  */
 
@@ -14,6 +14,7 @@ import { fuzzDecoder } from './decoder.ts';
 import { fuzzPipe } from './pipe.ts';
 import { fuzzProc } from './proc.ts';
 import { inputs, seconds, type Target } from './target.ts';
+import { fuzzTokens } from './tokens.ts';
 
 const { values, positionals } = parseArgs({
   options: { seed: { type: 'string' }, certificates: { type: 'string', default: '100000' } },
@@ -31,6 +32,7 @@ const TARGETS: Readonly<Record<string, Target>> = {
   decoder: fuzzDecoder,
   subscription: fuzzCore,
   proc: fuzzProc,
+  tokens: fuzzTokens,
   pipe: fuzzPipe,
   backup: fuzzBackup,
 };

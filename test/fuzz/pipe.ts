@@ -31,6 +31,7 @@ import { mutate, mutateFields } from './mutate.ts';
 import { Random } from './random.ts';
 import { captured, made, small } from './requests.ts';
 import { Broken, type Target } from './target.ts';
+import { madeCall } from './workload-requests.ts';
 
 const OWN = 'spiffe://ilinux.io/own';
 const THEIRS = 'spiffe://ilinux.io/theirs';
@@ -92,6 +93,7 @@ async function run(seed: number, goOn: (inputs: number) => boolean, after: TestC
     const notes = [
       `${fuzz.connections} connections`,
       `${fuzz.secrets} secrets of ours, none of others`,
+      `${fuzz.states} answers of the Workload API`,
       `server ${Math.round(memory)} MiB`,
     ];
     return { inputs: input, seconds: taken, notes };
@@ -133,6 +135,8 @@ class PipeFuzz {
   entitled = false;
   connections = 0;
   secrets = 0;
+  /** Answers of the Workload API. */
+  states = 0;
   readonly #server: Served;
   readonly #clients: (FuzzedConnection | undefined)[] = Array.from({ length: CONNECTIONS }, () => undefined);
   #recent: string[] = [];
@@ -159,7 +163,7 @@ class PipeFuzz {
       this.#mayConnectAt = performance.now() + CONNECT_EACH_MS;
       const client = await RawClient.connect(this.#server.socket);
       this.connections += 1;
-      connection = { client, stream: 1, wild: random.chance(0.5), standard: new Set() };
+      connection = { client, stream: 1, wild: random.chance(0.5), standard: new Set(), workload: new Set() };
       this.#clients[at] = connection;
       // Some begin as they should not.
       if (!connection.wild || random.chance(0.9)) client.write(PREFACE, frame(FrameType.SETTINGS, 0, 0), WINDOW);
@@ -185,13 +189,25 @@ class PipeFuzz {
     }
   }
 
-  #look({ client, standard }: FuzzedConnection): void {
+  #look({ client, standard, workload }: FuzzedConnection): void {
     const messages = new Map<number, Buffer[]>();
     for (const { type, stream, payload } of client.frames) {
       if (type !== FrameType.DATA || standard.has(stream)) continue;
       messages.set(stream, [...(messages.get(stream) ?? []), payload]);
     }
-    for (const parts of messages.values()) for (const message of split(Buffer.concat(parts))) this.#lookAt(message);
+    for (const [stream, parts] of messages) {
+      for (const message of split(Buffer.concat(parts))) {
+        if (workload.has(stream)) this.#lookAtState(message);
+        else this.#lookAt(message);
+      }
+    }
+  }
+
+  /** A message of the Workload API, of whichever method: none has anything of another, and none comes without an identity. */
+  #lookAtState(message: Buffer): void {
+    assert.ok(!message.includes(THEIRS), 'a message about the identity of another');
+    assert.ok(this.entitled, 'an answer of the Workload API came, though nobody may have anything');
+    this.states += 1;
   }
 
   #lookAt(message: Buffer): void {
@@ -216,6 +232,8 @@ interface FuzzedConnection {
   readonly wild: boolean;
   /** The streams of standard services: their answers are no secrets, and reflection repeats what it was asked. */
   readonly standard: Set<number>;
+  /** The streams of the Workload API. */
+  readonly workload: Set<number>;
 }
 
 function subjectOf(certificate: X509Certificate): string {
@@ -235,6 +253,7 @@ function split(bytes: Buffer): Buffer[] {
 
 function makeInput(random: Random, connection: FuzzedConnection): Buffer {
   if (random.chance(0.05)) return standardCall(random, connection);
+  if (random.chance(0.2)) return workloadCall(random, connection);
   const kind = connection.wild ? random.below(20) : 5 + random.below(15);
   if (kind === 0) return random.bytes(1 + random.below(200));
   if (kind < 3) return anyFrame(random, connection.stream);
@@ -273,6 +292,17 @@ function standardCall(random: Random, connection: FuzzedConnection): Buffer {
   const message = random.chance(0.3) ? made(random) : mutate(random, request, [request]);
   const flags = random.chance(0.7) ? END_STREAM : 0;
   return Buffer.concat([callHeaders(stream, path), dataFrames(stream, grpcMessage(message), flags)]);
+}
+
+/** A call of the Workload API, whose client may never read the answer. */
+function workloadCall(random: Random, connection: FuzzedConnection): Buffer {
+  const { stream } = connection;
+  connection.stream += 2;
+  connection.workload.add(stream);
+  const { path, message, headers } = madeCall(random);
+  const body = random.chance(0.6) ? message : (random.chance(0.5) ? mutate : mutateFields)(random, message, [message]);
+  const flags = random.chance(0.8) ? END_STREAM : 0;
+  return Buffer.concat([callHeaders(stream, path, headers), dataFrames(stream, grpcMessage(body), flags)]);
 }
 
 /** Another message on a stream that may be there. */

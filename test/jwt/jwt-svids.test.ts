@@ -5,10 +5,12 @@ import { hash } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { SidekeyError } from '../../src/base/errors.ts';
+import { TokenCounts } from '../../src/jwt/counts.ts';
 import { AudienceError } from '../../src/jwt/errors.ts';
 import { validateJwtSvid } from '../../src/jwt/validate.ts';
 import { LimitError } from '../../src/limits/limit-error.ts';
 import { parseSpiffeId } from '../../src/spiffe/id.ts';
+import { Counters } from '../../src/telemetry/counters.ts';
 import { HOUR, MINUTE, SECOND, until } from '../ca/support.ts';
 import { ENTRY, JWT, openTestJwtSvids, partOf, REQUEST, WEB } from './support.ts';
 
@@ -238,4 +240,22 @@ test('any other audiences come back from the token, sorted, each one once', asyn
     { numRuns: 50 },
   );
   await jwt.sign({ ...REQUEST, audiences: Array.from({ length: 32 }, (_, i) => `${i}`.padEnd(1_024, '"')) });
+});
+
+test('what was asked for is counted by its result, and how long new tokens took', async (t) => {
+  const counts = new TokenCounts();
+  const counters = new Counters();
+  const { jwt } = await openTestJwtSvids(t, { counts, counters, maxJwtSvidsPerSecondPerId: 2 });
+  await Promise.all([jwt.sign(REQUEST), jwt.sign(REQUEST)]);
+  await jwt.sign(REQUEST);
+  await jwt.sign({ ...REQUEST, audiences: ['other'] });
+  await assert.rejects(jwt.sign({ ...REQUEST, audiences: [''] }), AudienceError);
+  await assert.rejects(jwt.sign({ ...REQUEST, audiences: ['third'] }), LimitError);
+  assert.deepEqual(Object.fromEntries(counts.results.entries()), { issued: 2, cached: 2, refused: 2, failed: 0 });
+  assert.deepEqual([counts.times.count, counters.limits.get('maxJwtSvidsPerSecondPerId')], [2, 1]);
+  await jwt.close();
+  await assert.rejects(jwt.sign({ ...REQUEST, spiffeId: parseSpiffeId('spiffe://ilinux.io/late') }), {
+    code: 'ERR_CA',
+  });
+  assert.equal(counts.results.get('failed'), 1);
 });

@@ -3,8 +3,10 @@
 import type { TestContext } from 'node:test';
 import type { IssuanceRecord } from '../../src/base/issuance.ts';
 import type { CertificateAuthorityOptions } from '../../src/ca/certificate-authority.ts';
+import { TokenCounts } from '../../src/jwt/counts.ts';
 import { JwtSvids, type JwtSvidsOptions } from '../../src/jwt/jwt-svids.ts';
 import { parseSpiffeId } from '../../src/spiffe/id.ts';
+import { Counters } from '../../src/telemetry/counters.ts';
 import { openTestAuthority } from '../ca/support.ts';
 import { TestClock } from '../support/clock.ts';
 
@@ -40,6 +42,8 @@ export async function openTestJwtSvids(
     },
     issuances: { pruneTokens: async () => 0 },
     issuer: undefined,
+    counts: new TokenCounts(),
+    counters: new Counters(),
     jwtSvidTtl: 300,
     maxJwtAudiences: 32,
     maxJwtSvidsPerSecondPerId: 50,

@@ -79,6 +79,8 @@ const NOT_SHOWN = [
   'sidekey_callers_memory_limit_bytes',
   'sidekey_connections_without_descriptors_total',
   'sidekey_heap_limit_bytes',
+  'sidekey_jwt_svid_issuance_duration_seconds',
+  'sidekey_jwt_svids_total',
   'sidekey_memory_refused_total',
   'sidekey_memory_shed_total',
   'sidekey_names_refused_total',

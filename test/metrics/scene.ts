@@ -40,6 +40,9 @@ export async function startScene(t: Pick<TestContext, 'after'>, flags: readonly 
   assert.equal((await server.request('PUT', '/v1/bundles/other.example', { keys: [key] })).status, 201);
   assert.equal((await server.request('PUT', '/v1/aliases/web.example', { spiffe_id: WEB })).status, 201);
 
+  const workloadApi = new WorkloadClient(t, server.socket);
+  for (const audience of ['db', 'db', 'cache']) await workloadApi.jwtSvids([audience]);
+  await assert.rejects(workloadApi.jwtSvids(['']));
   const client = new SdsClient(server.socket);
   const streams = [client.stream(), client.stream('ads')];
   const deltas = [client.delta(), client.delta('ads')];
@@ -65,7 +68,7 @@ export async function startScene(t: Pick<TestContext, 'after'>, flags: readonly 
   streams.push(rejecting);
   rejecting.ask(BUNDLE);
   rejecting.nack(await rejecting.next(), 'not today');
-  const workload = new WorkloadClient(t, server.socket).x509Svids();
+  const workload = workloadApi.x509Svids();
   t.after(() => workload.cancel());
   await workload.next();
   await client.fetch({ resourceNames: [WEB] });

@@ -1,55 +1,21 @@
-/**
- * Real consumers of OIDC discovery, through replacements of the key: Envoy's jwt_authn, jose, and PyJWT, where
- * `$PYJWT_PYTHON` names a Python that has it (pip install PyJWT==2.15.1 cryptography).
- */
+/** Real consumers of OIDC discovery, through replacements of the key: Envoy's jwt_authn, jose, PyJWT and go-oidc. */
 
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { describe, it, type TestContext, test } from 'node:test';
+import { execFile, spawn } from 'node:child_process';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import { describe, it, test } from 'node:test';
+import { promisify } from 'node:util';
 import { createRemoteJWKSet, jwtVerify } from 'jose';
 import { wait } from '../../envoy-examples/demo/expect.ts';
 import { call } from '../../envoy-examples/demo/http.ts';
 import { freePorts } from '../../envoy-examples/demo/ports.ts';
-import { startOidcProvider } from '../../src/oidc/provider.ts';
-import { SECOND } from '../ca/support.ts';
-import { openTestJwtSvids, REQUEST, WEB } from '../jwt/support.ts';
-import { TestClock } from '../support/clock.ts';
+import { REQUEST, WEB } from '../jwt/support.ts';
 import { envoyForTests } from '../support/envoy.ts';
-import { run } from '../support/run.ts';
+import { kept } from '../support/kept.ts';
 import { httpFilter, startEnvoy } from '../support/running-envoy.ts';
-
-/** How long a key is published before it signs, in seconds: consumers fetch the keys more often than that. */
-const PUBLISH_BEFORE = 5;
-
-async function openProvider(t: TestContext, keyType: 'ec-p256' | 'ec-p384' | 'rsa-2048' = 'ec-p256') {
-  const [port] = await freePorts(1);
-  const issuer = `http://127.0.0.1:${port}/tokens`;
-  const keys = { keyType, keyTtl: 3_600, publishBefore: PUBLISH_BEFORE };
-  const all = await openTestJwtSvids(t, { issuer }, { jwt: keys }, new TestClock(Date.now()));
-  const { ca, clock, log } = all;
-  const listen = { host: '127.0.0.1', port: port! };
-  const provider = await startOidcProvider({ listen, issuer, tls: undefined, ca, maxConnections: 10, clock, log });
-  t.after(() => provider.close());
-  let asked = 0;
-  /** A new token each time. */
-  const token = () => {
-    asked += 1;
-    return all.jwt.sign({ ...REQUEST, audiences: ['web', `${asked}`] });
-  };
-  return { ...all, issuer, port: port!, token };
-}
-
-type Provider = Awaited<ReturnType<typeof openProvider>>;
-
-/** Replaces the key. Returns the old one and the new one. */
-async function rotate({ ca, clock }: Provider): Promise<[string, string]> {
-  const { keyId } = await ca.jwtSigner();
-  await ca.rotate('jwt');
-  clock.advance(PUBLISH_BEFORE * SECOND);
-  let next = keyId;
-  while (next === keyId) next = (await ca.jwtSigner()).keyId;
-  return [keyId, next];
-}
+import { foundOr, pythonLibraries } from '../workload-api/clients/clients.ts';
+import { openProvider, type Provider, rotate } from './support.ts';
 
 const TYPE = 'type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication';
 
@@ -141,31 +107,57 @@ for (const keyType of ['ec-p256', 'ec-p384', 'rsa-2048'] as const) {
   });
 }
 
-const python = process.env.PYJWT_PYTHON;
-
-function whyNoPython(): string | false {
-  if (python === undefined) return 'no PyJWT: $PYJWT_PYTHON names no Python';
-  return spawnSync(python, ['-c', 'import jwt, cryptography']).status === 0
-    ? false
-    : `${python} has no PyJWT with cryptography`;
-}
-
 const PROGRAM = `
 import jwt, sys
-issuer, tokens = sys.argv[1], sys.argv[2:]
+issuer = sys.argv[1]
 keys = jwt.PyJWKClient(issuer + "/keys")
-for token in tokens:
-    key = keys.get_signing_key_from_jwt(token)
-    print(jwt.decode(token, key.key, algorithms=["RS256", "ES256", "ES384"], audience="web", issuer=issuer)["sub"])
+for line in sys.stdin:
+    token = line.strip()
+    try:
+        key = keys.get_signing_key_from_jwt(token)
+        print(jwt.decode(token, key.key, algorithms=["RS256", "ES256", "ES384"], audience="web", issuer=issuer)["sub"], flush=True)
+    except Exception as error:
+        print("refused:", error, flush=True)
 `;
 
-test('PyJWT accepts tokens before and after a replacement', { skip: whyNoPython() }, async (t) => {
-  const provider = await openProvider(t);
-  const first = await provider.token();
-  await rotate(provider);
-  const second = await provider.token();
-  const { status, stdout, stderr } = await run([python!, '-c', PROGRAM, provider.issuer, first.token, second.token]);
-  assert.equal(stderr, '');
-  assert.equal(status, 0);
-  assert.equal(stdout, `${WEB}\n${WEB}\n`);
-});
+const GO_OIDC = path.join(import.meta.dirname, 'go-oidc');
+
+/** Programs that verify the token of each line, and print its subject. */
+const VERIFIERS: Readonly<Record<string, () => Promise<readonly string[]>>> = {
+  PyJWT: async () => ['env', `PYTHONPATH=${await pythonLibraries()}`, 'python3', '-c', PROGRAM],
+  'go-oidc': async () => {
+    const folder = await kept(GO_OIDC, async (into) => {
+      await promisify(execFile)('go', ['build', '-o', path.join(into, 'verify'), '.'], {
+        cwd: GO_OIDC,
+        timeout: 240_000,
+      });
+    });
+    return [path.join(folder, 'verify')];
+  },
+};
+
+for (const [name, command] of Object.entries(VERIFIERS)) {
+  test(`${name} accepts tokens before and after a replacement, and refuses others`, async (t) => {
+    const found = await foundOr(command);
+    if ('skip' in found) {
+      t.skip(found.skip);
+      return;
+    }
+    const provider = await openProvider(t);
+    const [program, ...args] = found.found;
+    const child = spawn(program!, [...args, provider.issuer], { stdio: ['pipe', 'pipe', 'inherit'] });
+    t.after(() => child.kill('SIGKILL'));
+    const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+    const verify = async (token: string): Promise<string> => {
+      child.stdin.write(`${token}\n`);
+      return (await lines.next()).value as string;
+    };
+    const first = await provider.token();
+    assert.equal(await verify(first.token), WEB);
+    await rotate(provider);
+    assert.equal(await verify((await provider.token()).token), WEB);
+    assert.equal(await verify(first.token), WEB);
+    assert.match(await verify(`${first.token.slice(0, -4)}AAAA`), /^refused: /);
+    assert.match(await verify((await provider.jwt.sign({ ...REQUEST, audiences: ['db'] })).token), /^refused: .*aud/i);
+  });
+}

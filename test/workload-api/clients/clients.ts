@@ -4,11 +4,10 @@
  */
 
 import { execFile } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
-import { homedir } from 'node:os';
+import { renameSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { promisify } from 'node:util';
+import { cacheFolder, kept, made } from '../../support/kept.ts';
 
 const run = promisify(execFile);
 const HERE = import.meta.dirname;
@@ -33,7 +32,7 @@ export const CLIENTS: readonly RealClient[] = [
     name: 'go-spiffe',
     endpoint: uri,
     command: async () => {
-      const folder = await kept('go', async (into) => {
+      const folder = await kept(path.join(HERE, 'go'), async (into) => {
         await run('go', ['build', '-o', path.join(into, 'client'), '.'], {
           cwd: path.join(HERE, 'go'),
           timeout: FETCH_MS,
@@ -46,12 +45,7 @@ export const CLIENTS: readonly RealClient[] = [
     name: 'Python spiffe',
     endpoint: uri,
     command: async () => {
-      const folder = await kept('python', async (into) => {
-        const file = path.join(HERE, 'python/requirements.txt');
-        const args = ['--quiet', '--only-binary=:all:', '--require-hashes', '--requirement', file, '--target', into];
-        await run('python3', ['-m', 'pip', 'install', ...args], { timeout: FETCH_MS });
-      });
-      return ['env', `PYTHONPATH=${folder}`, 'python3', path.join(HERE, 'python/watch.py')];
+      return ['env', `PYTHONPATH=${await pythonLibraries()}`, 'python3', path.join(HERE, 'python/watch.py')];
     },
   },
   {
@@ -59,7 +53,7 @@ export const CLIENTS: readonly RealClient[] = [
     // It takes no other form.
     endpoint: (socket) => `unix:${socket}`,
     command: async () => {
-      const folder = await kept('java', async (into) => {
+      const folder = await kept(path.join(HERE, 'java'), async (into) => {
         const args = ['--quiet', '--batch-mode', 'dependency:copy-dependencies', `-DoutputDirectory=${into}`];
         await run('mvn', args, { cwd: path.join(HERE, 'java'), timeout: FETCH_MS });
       });
@@ -70,7 +64,7 @@ export const CLIENTS: readonly RealClient[] = [
     name: 'spiffe-helper',
     endpoint: uri,
     command: async (socket) => {
-      const folder = await kept('helper', async (into) => {
+      const folder = await kept(path.join(HERE, 'helper'), async (into) => {
         const args = ['build', '-o', into, 'github.com/spiffe/spiffe-helper/cmd/spiffe-helper'];
         await run('go', args, { cwd: path.join(HERE, 'helper'), timeout: FETCH_MS });
       });
@@ -86,12 +80,15 @@ export const CLIENTS: readonly RealClient[] = [
     name: 'Rust spiffe',
     endpoint: uri,
     command: async () => {
-      const folder = await kept('rust', async (into) => {
+      const folder = await kept(path.join(HERE, 'rust'), async (into) => {
         slowly('to build it takes 3 minutes of two processors');
-        const env = { ...process.env, CARGO_TARGET_DIR: into };
+        const target = path.join(into, 'target');
+        const env = { ...process.env, CARGO_TARGET_DIR: target };
         await run('cargo', ['build', '--quiet', '--locked'], { cwd: path.join(HERE, 'rust'), env, timeout: SLOW_MS });
+        renameSync(path.join(target, 'debug/client'), path.join(into, 'client'));
+        rmSync(target, { recursive: true });
       });
-      return [path.join(folder, 'debug/client')];
+      return [path.join(folder, 'client')];
     },
   },
   {
@@ -107,9 +104,18 @@ export const CLIENTS: readonly RealClient[] = [
 const SPIRE = '1.13.3';
 const SPIRE_AGENT = 'github.com/spiffe/spire/cmd/spire-agent';
 
+/** A folder with the Python library `spiffe` and all that it uses, such as PyJWT. */
+export function pythonLibraries(): Promise<string> {
+  return kept(path.join(HERE, 'python'), async (into) => {
+    const file = path.join(HERE, 'python/requirements.txt');
+    const args = ['--quiet', '--only-binary=:all:', '--require-hashes', '--requirement', file, '--target', into];
+    await run('python3', ['-m', 'pip', 'install', ...args], { timeout: FETCH_MS });
+  });
+}
+
 /** The agent of SPIRE, built once. Its module cannot be installed by `go install …@version`. */
 async function builtAgent(): Promise<string> {
-  const folder = await made(path.join(cache(), 'spire', SPIRE), async (into) => {
+  const folder = await made(path.join(cacheFolder(), 'spire', SPIRE), async (into) => {
     slowly('to build it takes 3 minutes of two processors');
     const go = (...args: string[]) => run('go', args, { cwd: into, timeout: SLOW_MS });
     await go('mod', 'init', 'spire.test');
@@ -121,50 +127,28 @@ async function builtAgent(): Promise<string> {
 
 /** @throws Slow unless such clients are asked for */
 function slowly(why: string): void {
-  if (process.env.SIDEKEY_SLOW_CLIENTS !== '1') throw new Slow(`${why}; SIDEKEY_SLOW_CLIENTS=1 builds it`);
+  if (process.env.SLOW_CLIENTS !== '1') throw new Slow(`${why}; SLOW_CLIENTS=1 builds it`);
 }
 
 /** A client whose libraries take long to build, and are not built unless that is asked for. */
 class Slow extends Error {}
-
-/** A folder in the cache that belongs to what is in the client's folder here; `fill` makes it, once. */
-async function kept(name: string, fill: (into: string) => Promise<void>): Promise<string> {
-  const hash = createHash('sha256');
-  for (const file of globSync('*', { cwd: path.join(HERE, name) }).sort()) {
-    hash.update(file).update(readFileSync(path.join(HERE, name, file)));
-  }
-  return made(path.join(cache(), 'workload-clients', `${name}-${hash.digest('hex').slice(0, 16)}`), fill);
-}
-
-function cache(): string {
-  return path.join(process.env.XDG_CACHE_HOME || path.join(process.env.HOME || homedir(), '.cache'), 'sidekey');
-}
-
-async function made(folder: string, fill: (into: string) => Promise<void>): Promise<string> {
-  if (existsSync(folder)) return folder;
-  mkdirSync(path.dirname(folder), { recursive: true });
-  const temporary = mkdtempSync(`${folder}.`);
-  try {
-    await fill(temporary);
-    renameSync(temporary, folder);
-  } catch (error) {
-    rmSync(temporary, { recursive: true, force: true });
-    if (!existsSync(folder)) throw error;
-  }
-  return folder;
-}
 
 /** Its command, or the reason why it can't be run here. */
 export async function prepared(
   client: RealClient,
   socket: string,
 ): Promise<{ readonly command: readonly string[] } | { readonly skip: string }> {
+  const found = await foundOr(() => client.command(socket));
+  return 'skip' in found ? found : { command: found.found };
+}
+
+/** What is fetched or built, or the reason why it can't be had here. */
+export async function foundOr<T>(find: () => Promise<T>): Promise<{ readonly found: T } | { readonly skip: string }> {
   try {
-    return { command: await client.command(socket) };
+    return { found: await find() };
   } catch (error) {
     if (error instanceof Slow) return { skip: error.message };
     const { stderr = '', message } = error as Error & { stderr?: string };
-    const why = (stderr || message).trim().split('\n').slice(-1)[0];
-    return { skip: `${client.name} can't be made here: ${why}` };
+    return { skip: `it can't be made here: ${(stderr || message).trim().split('\n').slice(-1)[0]}` };
   }
 }
