@@ -50,7 +50,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   admin: ['registry', 'entries-file', 'ca', 'identity', 'types:delivery', ...CATALOG],
   client: ['gen'],
   backup: [],
-  metrics: ['types:registry', 'types:ca', 'types:attest', 'types:identity', 'types:delivery'],
+  metrics: ['types:registry', 'types:ca', 'types:attest', 'types:identity', 'types:delivery', 'types:jwt'],
   envoy: [],
   hcl: [],
   'svid-files': ['gen/workload.ts', 'attest/pinned-process.ts', 'server/flock.ts'],
