@@ -54,6 +54,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   envoy: [],
   hcl: [],
   'svid-files': ['gen/workload.ts', 'attest/pinned-process.ts', 'server/flock.ts'],
+  migrate: ['hcl', 'registry'],
   doctor: [
     'envoy',
     'types:admin',
@@ -69,6 +70,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'config',
     'envoy',
     'hcl',
+    'migrate',
     'doctor',
     'types:admin',
     'client',

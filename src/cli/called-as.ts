@@ -70,6 +70,7 @@ export const COMMAND_NAMES = [
   'doctor',
   'backup',
   'restore',
+  'migrate',
   'log-level',
   'completion',
 ] as const;

@@ -21,6 +21,7 @@ import { addHealthcheckCommand } from './healthcheck.ts';
 import { addHelperCommand, asDoubleDashes } from './helper.ts';
 import { addJwksCommand } from './jwks.ts';
 import { addLogLevelCommand } from './log-level.ts';
+import { addMigrateCommands } from './migrate.ts';
 import { addProxiesCommand } from './proxies.ts';
 import { addServeCommand } from './serve-command.ts';
 import { addTokenCommands } from './token.ts';
@@ -47,6 +48,7 @@ const COMMANDS: Readonly<Record<string, (program: Command) => void>> = {
   doctor: addDoctorCommand,
   backup: addBackupCommand,
   restore: addRestoreCommand,
+  migrate: addMigrateCommands,
   'log-level': addLogLevelCommand,
   completion: (to) => addCompletionCommand(to, () => program(undefined)),
 };
@@ -62,6 +64,7 @@ const GROUPS: ReadonlySet<string> = new Set([
   'envoy',
   'fetch',
   'validate',
+  'migrate',
 ]);
 
 /** Adds only the requested command; adds all of them if it is unknown, as for --help. */

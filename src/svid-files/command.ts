@@ -2,6 +2,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { commandLine } from '../base/index.ts';
 import type { Log } from '../telemetry/index.ts';
 import type { Kind, Reaction } from './reaction.ts';
@@ -11,6 +12,8 @@ export type Argv = readonly [string, ...string[]];
 
 /** The end of a command's output that is kept for the log, in bytes. */
 const TAIL_BYTES = 2_048;
+/** How long the rest of its output is awaited after its end, in milliseconds. */
+const OUTPUT_MS = 500;
 /** What a child gets to end after SIGTERM, in milliseconds. */
 const END_MS = 5_000;
 
@@ -42,20 +45,23 @@ export class ReloadCommand implements Reaction {
         tail = (tail + text).slice(-TAIL_BYTES);
       });
     }
+    // A program that it leaves running may keep its output open for ever.
+    const read = once(child, 'close');
+    read.catch(() => undefined);
     let isLate = false;
     const limit = setTimeout(() => {
       isLate = true;
       endGroup(child, 'SIGKILL');
-      // A process that left the group may still have the streams open.
-      child.stdout.destroy();
-      child.stderr.destroy();
     }, this.#limitMs);
     try {
-      const [code, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null];
+      const [code, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null];
+      await Promise.race([read, sleep(OUTPUT_MS, undefined, { ref: false })]);
       if (isLate) throw new Error(`it did not end within ${this.#limitMs / 1_000} s and was killed`);
       if (code !== 0) throw new Error(`${endOf(code, signal)}${tail === '' ? '' : `: ${tail.trim()}`}`);
     } finally {
       clearTimeout(limit);
+      child.stdout.destroy();
+      child.stderr.destroy();
       this.#child = undefined;
     }
   }

@@ -6,7 +6,6 @@
  */
 
 import { closeSync, constants, fstatSync, lstatSync, openSync, readlinkSync, type Stats } from 'node:fs';
-import path from 'node:path';
 import {
   describeLoose,
   isOfType,
@@ -157,9 +156,4 @@ export function reasonOf(thrown: unknown): string {
   const { code = '', message, syscall } = thrown as NodeJS.ErrnoException;
   const reason = REASONS[code];
   return reason === undefined ? message : `${reason} (${[code, syscall].filter(Boolean).join(' in ')})`;
-}
-
-/** The absolute path of a directory that a user gave. */
-export function directoryPath(text: string): string {
-  return path.resolve(text);
 }

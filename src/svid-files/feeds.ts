@@ -16,7 +16,7 @@ export interface FeedListener {
 }
 
 export interface Feed {
-  /** Asks for a new token, or reads the last message again. */
+  /** Asks now instead of later; a stream that is open reads its last message again. */
   again(): void;
   close(): void;
 }
@@ -44,6 +44,7 @@ export function streamFeed<T>(
     }
   };
   const start = () => {
+    retry = undefined;
     cancel = open({
       message: (message) => {
         failures = 0;
@@ -60,7 +61,10 @@ export function streamFeed<T>(
   start();
   return {
     again: () => {
-      if (last !== undefined) take(last);
+      if (retry !== undefined) {
+        retry.cancel();
+        start();
+      } else if (last !== undefined) take(last);
     },
     close: () => {
       retry?.cancel();

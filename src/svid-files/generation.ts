@@ -28,7 +28,7 @@ import {
   unlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { readRegular, SidekeyError } from '../base/index.ts';
+import { readable, readRegular, SidekeyError } from '../base/index.ts';
 import { type OpenDirectory, openDirectory, reasonOf, refusal } from './directory.ts';
 import type { FilePlan, FilesPlan } from './plan.ts';
 
@@ -67,7 +67,7 @@ export class Generations {
   write(files: readonly WrittenFile[], kept: readonly FilePlan[] = []): boolean {
     try {
       const directory = this.#directory();
-      const all = [...files, ...carriedOver(directory, kept)];
+      const all = [...files, ...carriedOver(directory, kept, this.#plan)];
       if (this.#written !== undefined && isSame(this.#written.files, all) && this.isIntact()) return false;
       this.#written = { generation: replace(directory, all, this.#plan), files: all };
       return true;
@@ -232,28 +232,33 @@ function remove(directory: OpenDirectory, generation: string): void {
   rmdirSync(directory.at(generation));
 }
 
-/** Files of the current generation, as they are. One that is missing, or can't be read, is left out. */
-function carriedOver(directory: OpenDirectory, kept: readonly FilePlan[]): WrittenFile[] {
+/** Files of the current generation, as they are. One that is missing, or is not of our making, is left out. */
+function carriedOver(directory: OpenDirectory, kept: readonly FilePlan[], plan: FilesPlan): WrittenFile[] {
   return kept.flatMap(({ name, mode }) => {
-    try {
-      const generation = readlinkSync(directory.at(CURRENT));
-      if (!GENERATION.test(generation) || readlinkSync(directory.at(name)) !== `${CURRENT}/${name}`) return [];
-      const folder = openGeneration(directory, generation);
-      try {
-        const fd = openSync(
-          `/proc/self/fd/${folder}/${name}`,
-          constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK,
-        );
-        try {
-          return [{ name, mode, content: readRegular(fd, MAX_FILE_BYTES).toString('utf8') }];
-        } finally {
-          closeSync(fd);
-        }
-      } finally {
-        closeSync(folder);
-      }
-    } catch {
-      return [];
-    }
+    const content = readable(() => readWritten(directory, name, plan));
+    return content === undefined ? [] : [{ name, mode, content }];
   });
+}
+
+/** @throws Error if it is not as this user has written it, so that nobody can have another file copied */
+function readWritten(directory: OpenDirectory, name: string, { owner }: FilesPlan): string {
+  const generation = readlinkSync(directory.at(CURRENT));
+  if (!GENERATION.test(generation) || readlinkSync(directory.at(name)) !== `${CURRENT}/${name}`)
+    throw new Error('a link');
+  const me = process.geteuid!();
+  const folder = openGeneration(directory, generation);
+  try {
+    if (fstatSync(folder).uid !== me) throw new Error('another user made the generation');
+    const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+    const fd = openSync(`/proc/self/fd/${folder}/${name}`, flags);
+    try {
+      const { uid, nlink } = fstatSync(fd);
+      if (nlink !== 1 || (uid !== me && uid !== owner?.uid)) throw new Error('another user made the file');
+      return readRegular(fd, MAX_FILE_BYTES).toString('utf8');
+    } finally {
+      closeSync(fd);
+    }
+  } finally {
+    closeSync(folder);
+  }
 }

@@ -134,12 +134,11 @@ export class Keeper {
     this.#schedule(this.#isFirst && !isComplete ? GATHER_MS : 0);
   }
 
-  /** Tokens and the own trust domain follow the identity of the certificate. */
+  /** Tokens and the own trust domain follow the identity of the certificate. What was refused before it came may be had now. */
   #identityChanged(x509: PartState, former: Part | undefined): void {
     for (const state of this.#states) {
-      if (state === x509) continue;
-      const isFirst = former === undefined;
-      if (state.plan.kind === 'jwt-bundle' || !isFirst) state.feed?.again();
+      const isDue = former !== undefined || state.problem !== undefined || state.plan.kind === 'jwt-bundle';
+      if (state !== x509 && isDue) state.feed?.again();
     }
   }
 
@@ -209,7 +208,9 @@ export class Keeper {
     if (this.#isNews(about, message)) this.#options.log.warn({ kind: about.plan.kind }, message);
   }
 
-  #isNews(about: unknown, message: string): boolean {
+  #isNews(about: unknown, text: string): boolean {
+    // Each refusal has a decision of its own.
+    const message = text.replaceAll(/\bd-[0-9a-f]{12}\b/g, '');
     const told = this.#told.get(about);
     const now = this.#options.clock.now();
     if (told?.message === message && now - told.at < REPEAT_MS) return false;

@@ -1,5 +1,6 @@
 /** Fetches and writes all files once, for jobs. */
 
+import { existsSync } from 'node:fs';
 import type { Clock } from '../base/index.ts';
 import type { Part } from './contents.ts';
 import type { Feed } from './feeds.ts';
@@ -31,10 +32,11 @@ export interface WrittenOnce {
 export async function writeOnce(options: OnceOptions): Promise<WrittenOnce> {
   const generations = new Generations(options.plan);
   try {
-    const warning = generations.check();
+    // A missing directory is made only if there is something to write.
+    if (existsSync(options.plan.directory)) generations.check();
     const parts = await receiveAll(options);
     generations.write(parts.flatMap(({ files }) => files));
-    return { warning, x509: options.plan.x509 === undefined ? undefined : parts[0] };
+    return { warning: generations.check(), x509: options.plan.x509 === undefined ? undefined : parts[0] };
   } finally {
     generations.close();
   }

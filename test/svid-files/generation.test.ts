@@ -6,12 +6,15 @@ import {
   chmodSync,
   chownSync,
   closeSync,
+  existsSync,
+  linkSync,
   lstatSync,
   mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
   readlinkSync,
+  rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
@@ -115,6 +118,21 @@ describe('generations', () => {
     make(t, directory).write(pair('2'), [{ name: 'db.jwt', mode: 0o600 }]);
     assert.deepEqual([read(directory, 'svid.pem'), read(directory, 'db.jwt')], ['certificate 2', 'token']);
     assert.equal(folders(directory).length, 1);
+  });
+
+  it('do not carry over what another user has put in the place of a file', asRoot, (t) => {
+    const directory = tempDir(t);
+    const owner = { uid: NOBODY, gid: NOBODY };
+    const before = make(t, directory, { owner });
+    before.write([...pair('1'), { name: 'db.jwt', mode: 0o600, content: 'token' }]);
+    before.close();
+    const secret = path.join(directory, 'of-root');
+    writeFileSync(secret, 'secret', { mode: 0o600 });
+    rmSync(path.join(directory, '.current', 'db.jwt'));
+    linkSync(secret, path.join(directory, '.current', 'db.jwt'));
+    make(t, directory, { owner }).write(pair('2'), [{ name: 'db.jwt', mode: 0o600 }]);
+    assert.equal(read(directory, 'key.pem'), 'key 2');
+    assert.ok(!existsSync(path.join(directory, 'db.jwt')));
   });
 
   it('follow the path to another directory that took its place', (t) => {

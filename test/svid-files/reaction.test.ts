@@ -36,6 +36,15 @@ describe('a command', () => {
     await assert.rejects(fails('/nowhere/at-all'), /ENOENT/);
   });
 
+  it('may leave a program running that has its output open', async (t) => {
+    const pid = path.join(tempDir(t), 'pid');
+    const command = new ReloadCommand(['sh', '-c', 'sleep 300 & echo $! > "$0"', pid], 10 * SECOND);
+    await command.react(['x509']);
+    const left = Number(readFileSync(pid, 'utf8'));
+    assert.ok(!isGone(left));
+    process.kill(left, 'SIGKILL');
+  });
+
   it('that hangs is killed with all that it started', async (t) => {
     const pids = path.join(tempDir(t), 'pids');
     const script = 'trap "" TERM HUP; sleep 300 & echo $$ $! > "$0.new"; mv "$0.new" "$0"; wait; sleep 300';

@@ -11,6 +11,7 @@ import { cacheFolder, kept, made } from '../../support/kept.ts';
 
 const run = promisify(execFile);
 const HERE = import.meta.dirname;
+const SIDEKEY = path.join(HERE, '../../../bin/sidekey');
 /** Maximum time to fetch the libraries of one client, in milliseconds. */
 const FETCH_MS = 240_000;
 /** The same for those that are built only on demand. */
@@ -67,8 +68,13 @@ export const CLIENTS: readonly RealClient[] = [
         const args = ['build', '-o', into, 'github.com/spiffe/spiffe-helper/cmd/spiffe-helper'];
         await run('go', args, { cwd: path.join(HERE, 'helper'), timeout: FETCH_MS });
       });
-      return [process.execPath, path.join(HERE, 'watch-helper.ts'), path.join(folder, 'spiffe-helper'), socket];
+      return [process.execPath, path.join(HERE, 'watch-helper.ts'), socket, path.join(folder, 'spiffe-helper')];
     },
+  },
+  {
+    name: 'sidekey helper',
+    endpoint: uri,
+    command: async (socket) => [process.execPath, path.join(HERE, 'watch-helper.ts'), socket, SIDEKEY, 'helper'],
   },
   {
     name: 'Rust spiffe',

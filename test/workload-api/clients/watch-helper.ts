@@ -1,6 +1,6 @@
 /**
- * Runs a real `spiffe-helper`, and prints each change of the files that it writes as a line of JSON: `watch-helper.ts
- * SPIFFE_HELPER SOCKET`.
+ * Runs a real `spiffe-helper`, or a program in its place, and prints each change of the files that it writes as a line of
+ * JSON: `watch-helper.ts SOCKET SPIFFE_HELPER [WORD…]`.
  */
 
 import { spawn } from 'node:child_process';
@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const [helper, socket] = process.argv.slice(2) as [string, string];
+const [socket, helper, ...words] = process.argv.slice(2) as [string, string, ...string[]];
 const folder = mkdtempSync(path.join(tmpdir(), 'sidekey-helper-'));
 const file = (name: string) => path.join(folder, name);
 writeFileSync(
@@ -25,7 +25,7 @@ jwt_svids = [{ jwt_audience = "db", jwt_svid_file_name = "token" }]
 jwt_bundle_file_name = "jwks.json"
 `,
 );
-const child = spawn(helper, ['-config', file('helper.conf')], { stdio: 'ignore' });
+const child = spawn(helper, [...words, '-config', file('helper.conf')], { stdio: 'ignore' });
 child.on('exit', (status) => {
   process.stdout.write(`${JSON.stringify({ error: `spiffe-helper ended with ${status}` })}\n`);
   process.exit(1);

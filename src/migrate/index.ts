@@ -1,0 +1,9 @@
+/** From SPIRE to Sidekey: settings, entries and bundles. docs/migrate-spire.md is the user's side. */
+
+export { type ForeignBundle, foreignBundles, ownRoots, type Relationship, relationships } from './bundles.ts';
+export { convertSettings, type SettingRow } from './convert.ts';
+export { agentSelectors, type EntryRow, pickEntries } from './entries.ts';
+export { expandEnv } from './expand-env.ts';
+export { type JsonInput, readJsonFile } from './json-input.ts';
+export { askSpire } from './live.ts';
+export { settingsOf } from './settings.ts';

@@ -1,0 +1,199 @@
+/**
+ * Walks through docs/operations.md: each command of its blocks and of its sentences is run in the order of the page, in a
+ * copy of this machine's root, where the paths of the page are those of a server. The commands that can't be run are in
+ * {@link NOT_RUN} with the reason, and are printed.
+ */
+
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { it, type TestContext } from 'node:test';
+import { openNotifySocket } from '../support/notify-socket.ts';
+import { openOverlayRoot, whyNoOverlayRoot } from '../support/overlay-root.ts';
+import { ROOT } from '../support/serve.ts';
+import { tempDir } from '../support/temp-dir.ts';
+
+const PAGE = readFileSync(path.join(ROOT, 'docs/operations.md'), 'utf8');
+
+/** What the sentences name of a command only, or with placeholders: the whole command. */
+const WHOLE: Readonly<Record<string, string>> = {
+  'bin/sidekey serve': 'bin/sidekey serve --config /etc/sidekey/sidekey.yaml',
+  'bin/sidekey serve --check': 'bin/sidekey serve --check --config /etc/sidekey/sidekey.yaml',
+  'sidekey explain --pid': 'sidekey explain --pid $PID',
+  'sidekey explain --pid PID --spiffe-id ID': 'sidekey explain --pid $PID --spiffe-id spiffe://example.org/web',
+  'bin/sidekey explain --pid PID --spiffe-id ID': 'bin/sidekey explain --pid $PID --spiffe-id spiffe://example.org/web',
+  'bin/sidekey explain d-…': 'bin/sidekey explain $DECISION',
+  'sidekey entry': 'sidekey entry list',
+  'sidekey entry create': 'sidekey entry create --spiffe-id spiffe://example.org/made-$N --selector unix:uid:$N',
+  'bin/sidekey entry create|list|show|update|delete|count': [
+    'bin/sidekey entry create --entry-id tried --spiffe-id spiffe://example.org/tried --selector unix:uid:77',
+    'bin/sidekey entry list',
+    'bin/sidekey entry show trie',
+    'bin/sidekey entry update spiffe://example.org/tried --hint other',
+    'bin/sidekey entry delete tried',
+    'bin/sidekey entry count',
+  ].join(' && '),
+  'bin/sidekey entry update ID --federates-with partner.example':
+    'bin/sidekey entry update spiffe://example.org/web --federates-with partner.example',
+  'sidekey apply': 'sidekey apply -f /etc/sidekey/entries.yaml --dry-run',
+  'sidekey apply -f FILE_OR_DIR': 'sidekey apply -f /etc/sidekey/more.yaml',
+  'bin/sidekey completion bash|zsh|fish':
+    'for shell in bash zsh fish; do bin/sidekey completion $shell >/dev/null || exit; done',
+  'sidekey token create': 'sidekey token create reader-$N --role read',
+  'sidekey fetch': 'sidekey entry create --spiffe-id spiffe://example.org/root --selector unix:uid:0 && sidekey fetch',
+  'sidekey backup FILE': 'sidekey backup /root/sidekey.backup --plain',
+  'sidekey restore FILE': 'sidekey restore /root/sidekey.backup --plain --data-dir /root/restored',
+};
+
+/** Commands that go on until somebody ends them, and what they print before. */
+const ENDLESS: Readonly<Record<string, RegExp>> = {
+  'curl -N --unix-socket /var/lib/sidekey/admin.sock http://sidekey/v1/events': /^event: /m,
+  'sidekey audit list --follow -o json': /^\{.*"action"/m,
+};
+
+/** Doctor's status says whether this machine has faults; it has no Envoy and perhaps an old kernel. */
+const MAY_FAIL = new Set(['sidekey doctor', 'bin/sidekey doctor']);
+
+const NO_SYSTEMD =
+  'no systemd runs in a test: test/scripts/unit-file.test.ts and test/e2e/supervisor.test.ts have its part';
+const NO_ENGINE = 'it is a command of a container engine, of which test/compose/ and test/attest/ have their own';
+
+const NOT_RUN: Readonly<Record<string, string>> = {
+  'systemctl reload': NO_SYSTEMD,
+  'systemctl status PID': NO_SYSTEMD,
+  'docker compose kill -s HUP sidekey': NO_ENGINE,
+  'docker compose exec sidekey sidekey …': NO_ENGINE,
+  'docker run --cgroupns=host': NO_ENGINE,
+  'docker inspect': NO_ENGINE,
+  'docker rmi': NO_ENGINE,
+  'docker compose': NO_ENGINE,
+  'docker exec': NO_ENGINE,
+  'docker run --label role:admin=prod': 'it is what an attacker does; test/attest/docker-selectors.test.ts has it',
+  'unshare --map-root-user': 'it is how a user namespace is made, which test/e2e/ does for its own tests',
+  'unshare --user': 'it is how a user namespace is made, which test/e2e/ does for its own tests',
+  'spire-server bundle show -format spiffe': 'it is a command of SPIRE, on another host',
+  'chmod go-rwx':
+    'it is the beginning of a command that a message prints; test/server/ and test/e2e/ run the message’s',
+  'bin/sidekey doctor --envoy-admin URL': 'it needs an Envoy: test/doctor/ runs it against real ones',
+};
+
+interface Command {
+  readonly text: string;
+  /** From a block, which is typed as it stands. */
+  readonly isBlock: boolean;
+}
+
+/** The commands of a page in its order: the lines of its shell blocks, and what sentences have between backquotes. */
+function commandsOf(page: string): Command[] {
+  const found: Command[] = [];
+  for (const [, language, block, span] of page.matchAll(/^```(\w*)\n([\s\S]*?)^```$|`([^`]+)`/gm)) {
+    if (block !== undefined && language === '') {
+      for (const line of block.trim().split('\n')) found.push({ text: line.replace(/\s+# .*$/, ''), isBlock: true });
+    }
+    const text = span?.replaceAll('\n', ' ');
+    if (text !== undefined && /^(?:bin\/)?(?:sidekey|curl|systemctl|docker|chmod|unshare|spire-server) \S/.test(text)) {
+      found.push({ text, isBlock: false });
+    }
+  }
+  return found;
+}
+
+/** The YAML blocks: the settings and the entries. */
+const [SETTINGS, ENTRIES] = [...PAGE.matchAll(/^```yaml\n([\s\S]*?)^```$/gm)].map(([, text]) => text!) as [
+  string,
+  string,
+];
+
+function whyNot(): string | undefined {
+  if (ROOT.startsWith('/tmp/') || ROOT.startsWith('/run/')) return 'the clone is in a directory that is empty there';
+  if (spawnSync('curl', ['--version']).error !== undefined) return 'there is no curl';
+  return whyNoOverlayRoot();
+}
+
+async function open(t: TestContext) {
+  const { launcher } = await openOverlayRoot(t, tempDir(t));
+  const env: Record<string, string> = { SIDEKEY_ALLOW_UNPINNED_PEERS: 'true' };
+  const words = (script: string) => {
+    const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`);
+    return [...launcher, ...variables, 'sh', '-c', `cd ${ROOT}\n${script}`] as const;
+  };
+  const run = (script: string, input?: string) => {
+    const [program, ...args] = words(script);
+    return spawnSync(program, args, { encoding: 'utf8', input: input ?? '' });
+  };
+  const done = (script: string, input?: string) => {
+    const { status, stdout, stderr } = run(script, input);
+    assert.equal(status, 0, `${script}\n${stdout}${stderr}`);
+    return stdout;
+  };
+  const start = async (script: string) => {
+    const manager = openNotifySocket(t, true);
+    const [program, ...args] = words(`export NOTIFY_SOCKET=${manager.name}\nexec ${script}`);
+    const child = spawn(program, args, { stdio: 'ignore' });
+    t.after(() => child.kill('SIGKILL'));
+    await manager.next(/^READY=1/);
+  };
+  return { env, run, done, start };
+}
+
+it('docs/operations.md goes as written, command by command', {
+  skip: whyNot() ?? false,
+  timeout: 280_000,
+}, async (t) => {
+  const commands = commandsOf(PAGE);
+  const texts = new Set(commands.map(({ text }) => text));
+  for (const key of [...Object.keys(WHOLE), ...Object.keys(ENDLESS), ...Object.keys(NOT_RUN), ...MAY_FAIL]) {
+    assert.ok(texts.has(key), `the page no longer has: ${key}`);
+  }
+  const { env, run, done, start } = await open(t);
+  done(
+    'rm -rf /var/lib/sidekey /etc/sidekey && mkdir /etc/sidekey && ln -sf "$PWD/bin/sidekey" /usr/local/bin/sidekey',
+  );
+  done('getent group envoy || groupadd --system envoy; getent passwd envoy || useradd --system --gid envoy envoy');
+  done('cat >/etc/sidekey/sidekey.yaml', SETTINGS);
+  done('cat >/etc/sidekey/entries.yaml', ENTRIES);
+  done(
+    'sed "s#example.org/web#example.org/more#; s#web.example.org#more.example.org#" /etc/sidekey/entries.yaml >/etc/sidekey/more.yaml',
+  );
+  // The partner of "Other trust domains".
+  await start(
+    'bin/sidekey serve --trust-domain partner.example --data-dir /root/partner --socket /run/partner/agent.sock',
+  );
+  done('bin/sidekey bundle show --format spiffe --admin-socket /root/partner/admin.sock >/root/partner.json');
+  const sleeper = spawn('sleep', ['1000'], { stdio: 'ignore' });
+  t.after(() => sleeper.kill());
+  env.PID = String(sleeper.pid);
+
+  let isServing = false;
+  for (const [at, { text }] of commands.entries()) {
+    env.N = String(at + 1_000);
+    if (NOT_RUN[text] !== undefined) continue;
+    const command = (WHOLE[text] ?? text)
+      .replace('partner.json', '/root/partner.json')
+      .replace('>> audit.jsonl', '>>/root/audit.jsonl');
+    if (text === 'bin/sidekey serve') {
+      if (!isServing) await start(command);
+      isServing = true;
+      const refused = run('setpriv --reuid 4242 --regid envoy --clear-groups bin/sidekey fetch').stderr;
+      env.DECISION = /d-[0-9a-f]{12}/.exec(refused)?.[0] ?? assert.fail(refused);
+      continue;
+    }
+    const endless = ENDLESS[text];
+    if (endless !== undefined) {
+      const change =
+        'sidekey entry create --entry-id meanwhile --spiffe-id spiffe://example.org/meanwhile --selector unix:uid:9 && sidekey entry delete meanwhile';
+      const changing = `while ${change}; do :; done >/dev/null 2>&1 &`;
+      const { status, stdout, stderr } = run(`${changing}\ntimeout 4 ${command}\nended=$?; kill $!; exit $ended`);
+      assert.equal(status, 124, `${text}\n${stdout}${stderr}`);
+      assert.match(stdout, endless, text);
+      continue;
+    }
+    const { status, stdout, stderr } = run(command);
+    const isFine = status === 0 || (status === 1 && MAY_FAIL.has(text));
+    assert.ok(isFine, `${text}, as ${command}: ${status}\n${stdout}${stderr}`);
+    // It deletes all entries: a reload brings back those of the file.
+    if (text.includes('xargs')) done('sidekey apply -f /etc/sidekey/entries.yaml');
+  }
+  for (const [command, reason] of Object.entries(NOT_RUN)) t.diagnostic(`not run: ${command}: ${reason}`);
+});
