@@ -2,12 +2,20 @@
 
 import { missingPrograms } from '../attest/index.ts';
 import { changeEntry, type DeclaredAt, type Finding } from '../base/index.ts';
-import type { EntryJson } from '../registry/index.ts';
+import type { Selector } from '../spiffe/index.ts';
+
+/** An entry as the admin API shows it. */
+interface ListedEntry {
+  readonly id: string;
+  readonly spiffe_id: string;
+  readonly selectors: readonly Pick<Selector, 'type' | 'value' | 'negated'>[];
+  readonly allow_contained: boolean;
+}
 
 /** @param placeOf where an entry is declared */
-export async function judgePrograms(
-  entries: readonly EntryJson[],
-  placeOf: (entry: EntryJson) => DeclaredAt,
+export async function judgePrograms<E extends ListedEntry>(
+  entries: readonly E[],
+  placeOf: (entry: E) => DeclaredAt,
 ): Promise<Finding[]> {
   const missing = await missingPrograms(
     entries.map(({ selectors, allow_contained: allowContained }) => ({ selectors, allowContained })),
