@@ -14,6 +14,7 @@ import { dockerAttestation } from './figures/docker-attestation.ts';
 import { entriesAtOnce } from './figures/entries-at-once.ts';
 import { entryToEnvoy } from './figures/entry-to-envoy.ts';
 import { entryToGoSpiffe } from './figures/entry-to-go-spiffe.ts';
+import { entryToSpire } from './figures/entry-to-spire.ts';
 import { explain } from './figures/explain.ts';
 import { firstSecret } from './figures/first-secret.ts';
 import { firstService } from './figures/first-service.ts';
@@ -41,6 +42,7 @@ const BENCHES: Readonly<Record<string, (cleanup: Cleanup) => Promise<Figure[]>>>
   'first-secret': firstSecret,
   'entry-to-envoy': entryToEnvoy,
   'entry-to-go-spiffe': entryToGoSpiffe,
+  'entry-to-spire': entryToSpire,
   'leaf-svids': leafSvids,
   'audit-issuance': auditIssuance,
   'jwt-tokens': jwtTokens,

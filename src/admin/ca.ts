@@ -54,7 +54,7 @@ export function addCaRoutes(app: FastifyInstance, ca: AdminCa, byOf: ByOf): void
       },
     },
     async (request) => {
-      await ca.carry(readCertificates(request.body, CARRY_RULE), readUntil(request.body), byOf(request));
+      await ca.carry(readCertificates(request.body, CARRY_RULE, ['until']), readUntil(request.body), byOf(request));
       return listAuthorities(ca);
     },
   );
@@ -158,7 +158,7 @@ const CARRY_RULE = 'the body is {"certificates":"PEM text","until":"2027-01-31T0
 
 /** Milliseconds since the epoch. */
 function readUntil(body: unknown): number {
-  const until = readMember(body, 'until', CARRY_RULE);
+  const until = readMember(body, 'until', CARRY_RULE, ['certificates']);
   const instant = typeof until === 'string' && RFC3339.test(until) ? Date.parse(until) : Number.NaN;
   if (!Number.isNaN(instant)) return instant;
   throw SidekeyError.badInput([{ path: '/until', problem: 'it is not a time of RFC 3339', rule: CARRY_RULE }]);
@@ -166,8 +166,8 @@ function readUntil(body: unknown): number {
 
 const RFC3339 = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:Z|[+-]\d{2}:\d{2})$/;
 
-function readCertificates(body: unknown, rule: string): string {
-  const certificates = readMember(body, 'certificates', rule);
+function readCertificates(body: unknown, rule: string, others?: readonly string[]): string {
+  const certificates = readMember(body, 'certificates', rule, others);
   if (typeof certificates === 'string') return certificates;
   throw SidekeyError.badInput([{ path: '/certificates', problem: 'it is not a string', rule }]);
 }

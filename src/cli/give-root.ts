@@ -1,7 +1,7 @@
 /** `sidekey migrate give-root`: puts Sidekey's roots into the bundle of a SPIRE server. */
 
 import { Client, credentials, type ServiceError } from '@grpc/grpc-js';
-import type { GiveRootOptions } from './migrate.ts';
+import type { GiveRootOptions } from './migrate-options.ts';
 import { jsonText } from './output.ts';
 import { openClient } from './target.ts';
 

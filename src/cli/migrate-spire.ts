@@ -23,7 +23,7 @@ import {
 import { parseSpiffeId, parseTrustDomain, trustDomainOf } from '../spiffe/index.ts';
 import { asCalled } from './called-as.ts';
 import { UsageError } from './errors.ts';
-import type { MigrateOptions } from './migrate.ts';
+import type { MigrateOptions } from './migrate-options.ts';
 import { isData, printData, printTable } from './output.ts';
 
 /** Maximum size of the PEM files of an upstream, in bytes. */
@@ -184,7 +184,8 @@ interface Found {
 function nextSteps({ spireServer }: MigrateOptions, found: Found): { does: string; command: string[] }[] {
   const config = shellQuote(found.config);
   const socket = found.socket === undefined ? '' : ` --spire-socket ${shellQuote(found.socket)}`;
-  const server = `${spireServer ?? 'spire-server'} bundle show -output json`;
+  const spire = `${shellQuote(spireServer ?? 'spire-server')} bundle show`;
+  const server = found.socket === undefined ? spire : `${spire} -socketPath ${shellQuote(found.socket)}`;
   const pipe = `from ${found.agentSocket ?? "the agent's socket"} to /run/sidekey/agent.sock (socket)`;
   const isApart = found.roots !== undefined || !found.hasSameRoot;
   const carry = `sidekey ca carry ${shellQuote(found.roots ?? 'spire-roots.pem')} --for 14d`;
@@ -196,8 +197,8 @@ function nextSteps({ spireServer }: MigrateOptions, found: Found): { does: strin
     ...(isApart
       ? [
           {
-            does: `Let workloads of Sidekey accept those of SPIRE, for as long as the move takes. Again after each rotation of SPIRE's CA (${server}):`,
-            command: [carry],
+            does: 'Let workloads of Sidekey accept those of SPIRE for the time of the move. SPIRE replaces its CA, so let a timer repeat the second command each hour:',
+            command: [carry, `${server} | sidekey ca carry - --for 14d`],
           },
           {
             does: 'Let workloads of SPIRE accept those of Sidekey; again after each new root of Sidekey:',
@@ -207,7 +208,7 @@ function nextSteps({ spireServer }: MigrateOptions, found: Found): { does: strin
       : [{ does: 'Both sign under the same root, so workloads of both accept each other.', command: [] }]),
     ...found.bundles.map(([name, file]) => ({
       does: `Trust the workloads of ${name} as before:`,
-      command: [`sidekey bundle set ${name} ${shellQuote(file)}`],
+      command: [`sidekey bundle set ${name} --file ${shellQuote(file)}`],
     })),
     {
       does: 'Wait until every proxy of SPIRE has the new bundle: an agent asks every 5 seconds, and other hosts need it too.',
@@ -218,7 +219,7 @@ function nextSteps({ spireServer }: MigrateOptions, found: Found): { does: strin
       command: ['sidekey proxies', 'sidekey doctor'],
     },
     {
-      does: 'When the last one has moved, on all hosts: take SPIRE’s roots out of the bundle, and stop SPIRE.',
+      does: "When the last one has moved, on all hosts: take SPIRE's roots out of the bundle, and stop SPIRE.",
       command: isApart ? ['sidekey ca show', 'sidekey ca drop ID'] : [],
     },
   ];

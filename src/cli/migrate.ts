@@ -1,30 +1,9 @@
 /** `sidekey migrate …`: from SPIRE to Sidekey. docs/migrate-spire.md says how the whole goes. */
 
 import { type Command, Option } from 'commander';
-import { addOutputOption, type OutputFormat, REPORT_FORMATS } from './output.ts';
-import { addClientOptions, type ClientOptions } from './target.ts';
-
-export interface MigrateOptions {
-  readonly agent: string;
-  readonly serverConfig?: string;
-  readonly agentConfig?: string;
-  readonly expandEnv?: true;
-  readonly base: string;
-  readonly spireServer?: string;
-  readonly spireSocket?: string;
-  readonly spireEntries?: string;
-  readonly spireAgent?: string;
-  readonly spireBundle?: string;
-  readonly spireBundles?: string;
-  readonly spireFederation?: string;
-  readonly to: string;
-  readonly force?: true;
-  readonly output: OutputFormat;
-}
-
-export interface GiveRootOptions extends ClientOptions {
-  readonly spireSocket: string;
-}
+import type { GiveRootOptions, MigrateOptions } from './migrate-options.ts';
+import { addOutputOption, REPORT_FORMATS } from './output.ts';
+import { addClientOptions } from './target.ts';
 
 const SPIRE_SOCKET = '/tmp/spire-server/private/api.sock';
 

@@ -1,4 +1,4 @@
 /** HCL 1, the configuration language of SPIRE and of spiffe-helper: a strict reader with limits, and lines in all errors. */
 
 export { readHclFile } from './read-file.ts';
-export { type HclItem, type HclList, type HclNode, type HclObject, type HclScalar, itemsOf } from './tree.ts';
+export type { HclItem, HclNode, HclObject, HclScalar } from './tree.ts';

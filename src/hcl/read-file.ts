@@ -22,7 +22,7 @@ export async function readHclFile(file: string, change = (text: string): string 
     throw SidekeyError.badInput([{ path: file, problem, rule: 'give a file that this user can read' }], 'ERR_CONFIG');
   }
   if (!isUtf8(bytes)) {
-    const rule = 'give a file in HCL, such as SPIRE’s server.conf';
+    const rule = "give a file in HCL, such as SPIRE's server.conf";
     throw SidekeyError.badInput([{ path: file, problem: 'it is not a text in UTF-8', rule }], 'ERR_CONFIG');
   }
   try {

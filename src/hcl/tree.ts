@@ -31,9 +31,3 @@ export type HclScalar = {
   | { readonly kind: 'number'; readonly value: number }
   | { readonly kind: 'boolean'; readonly value: boolean }
 );
-
-/** The items of this key, which HCL's decoder compares without regard to case. */
-export function itemsOf(object: HclObject, key: string): HclItem[] {
-  const folded = key.toLowerCase();
-  return object.items.filter((item) => item.key.toLowerCase() === folded);
-}

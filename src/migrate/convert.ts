@@ -50,7 +50,7 @@ export function convertSettings(settings: readonly SpireSetting[], base: string)
     const read = setting.isList || text === '' ? rule.value?.('') : rule.value === undefined ? text : rule.value(text);
     if (read === undefined) {
       const isDefault = text === '' || text === 'false';
-      const why = isDefault ? 'it is SPIRE’s default' : `Sidekey has no such value of ${rule.key}: its default counts`;
+      const why = isDefault ? "it is SPIRE's default" : `Sidekey has no such value of ${rule.key}: its default counts`;
       return { ...row, becomes: '', why };
     }
     const isRelative = PATH_KEYS.has(rule.key) && !path.isAbsolute(read);
@@ -75,7 +75,12 @@ export function convertSettings(settings: readonly SpireSetting[], base: string)
   const subject = subjectOf(settings);
   if (subject !== undefined) config.set('caSubject', subject);
   if (config.has('caKeyType') && !config.has('jwtKeyType')) config.set('jwtKeyType', config.get('caKeyType')!);
-  return { rows, config };
+  const isSubject = (row: SettingRow) =>
+    row.setting.startsWith('server.ca_subject.') && !/^(?:\[?\]?|\{\})$/.test(row.value);
+  const shown = rows.map((row) =>
+    isSubject(row) ? { ...row, becomes: `caSubject: ${subject}`, why: 'the same subject' } : row,
+  );
+  return { rows: shown, config };
 }
 
 function unknown(name: string): string {

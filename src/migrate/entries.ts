@@ -63,7 +63,7 @@ export function pickEntries(input: JsonInput, terms: PickTerms): PickedEntries {
     if (parent === server) return { ...row, reason: aliasReason(entry, isOurs(entry), agentSelectors !== undefined) };
     if (!parents.has(parent)) {
       const isUnclear = known.has(parent) && agentSelectors === undefined;
-      const unclear = `its parent is a node alias, and the agent’s selectors are not known: give --spire-agent`;
+      const unclear = `its parent is a node alias, and the agent's selectors are not known: give --spire-agent`;
       return { ...row, reason: isUnclear ? unclear : `it belongs to another host: its parent is not ${agent}` };
     }
     if (selectors.some((selector) => selector.startsWith('spiffe_id:')))
@@ -79,7 +79,7 @@ export function pickEntries(input: JsonInput, terms: PickTerms): PickedEntries {
 function aliasReason({ raw }: SpireEntry, isOurs: boolean, isKnown: boolean): string {
   if (raw.downstream === true) return 'it is for a downstream SPIRE server';
   if (isOurs) return 'it is a node alias of this agent; the entries under it are taken';
-  return isKnown ? 'it is a node alias of other agents' : 'it is a node alias; whether it is this agent’s is not known';
+  return isKnown ? 'it is a node alias of other agents' : "it is a node alias; whether it is this agent's is not known";
 }
 
 /** The entry of Sidekey; a text says why there is none. */

@@ -1,7 +1,7 @@
 /** From SPIRE to Sidekey: settings, entries and bundles. docs/migrate-spire.md is the user's side. */
 
-export { type ForeignBundle, foreignBundles, ownRoots, type Relationship, relationships } from './bundles.ts';
-export { convertSettings, type SettingRow } from './convert.ts';
+export { foreignBundles, ownRoots, type Relationship, relationships } from './bundles.ts';
+export { convertSettings } from './convert.ts';
 export { agentSelectors, type EntryRow, pickEntries } from './entries.ts';
 export { expandEnv } from './expand-env.ts';
 export { type JsonInput, readJsonFile } from './json-input.ts';

@@ -34,7 +34,7 @@ export async function askSpire(
     throw fault(
       from,
       `it failed: ${said}`,
-      'run it as the user that may use the server’s socket, or give files instead',
+      "run it as the user that may use the server's socket, or give files instead",
     );
   }
 }

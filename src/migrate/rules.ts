@@ -124,8 +124,8 @@ export const AGENT_RULES: Readonly<Record<string, Rule>> = {
   'agent.availability_target': none('SVIDs are renewed at half of their life: set a longer TTL instead'),
   'agent.x509_svid_cache_max_size': none(NO_CACHE),
   'agent.jwt_svid_cache_max_size': none('cached tokens are limited per SPIFFE ID: maxCachedJwtSvidsPerId'),
-  'agent.log_level': oneOf('logLevel', LEVELS, 'the server’s counts, if both are set'),
-  'agent.log_format': oneOf('logFormat', { text: 'text', json: 'json' }, 'the server’s counts, if both are set'),
+  'agent.log_level': oneOf('logLevel', LEVELS, "the server's counts, if both are set"),
+  'agent.log_format': oneOf('logFormat', { text: 'text', json: 'json' }, "the server's counts, if both are set"),
   'agent.log_file': none(LOG_OUT),
   'agent.log_source_location': none('log lines do not have it'),
   'agent.sds.default_svid_name': same('sdsDefaultName'),
@@ -166,8 +166,8 @@ const PLUGIN_RULES: Readonly<Record<string, Rule>> = {
   [`${UNIX}.plugin_data.workload_size_limit`]: none(
     'a program of any size is hashed once, if an entry asks for its hash',
   ),
-  [DOCKER]: { key: 'dockerSocket', value: () => DOCKER_SOCKET, why: 'SPIRE’s default socket' },
-  [`${DOCKER}.plugin_data`]: { key: 'dockerSocket', value: () => DOCKER_SOCKET, why: 'SPIRE’s default socket' },
+  [DOCKER]: { key: 'dockerSocket', value: () => DOCKER_SOCKET, why: "SPIRE's default socket" },
+  [`${DOCKER}.plugin_data`]: { key: 'dockerSocket', value: () => DOCKER_SOCKET, why: "SPIRE's default socket" },
   [`${DOCKER}.plugin_data.docker_socket_path`]: { key: 'dockerSocket', value: socketPath, why: SAME },
   [`${DOCKER}.plugin_data.docker_version`]: none('the version of the API is negotiated'),
   [`${DOCKER}.plugin_data.container_id_cgroup_matchers`]: none('containers are found by all known layouts of cgroups'),
@@ -179,7 +179,7 @@ const PLUGIN_RULES: Readonly<Record<string, Rule>> = {
 
 /** By the type of a plugin, for what has no rule of its own; `.name` for one plugin. */
 const PLUGIN_TYPES: Readonly<Record<string, string>> = {
-  DataStore: 'Sidekey’s database is SQLite in its data directory; entries come from the file of entries',
+  DataStore: "Sidekey's database is SQLite in its data directory; entries come from the file of entries",
   KeyManager: 'keys are files in the data directory, encrypted with keyPassphraseFile; those of SPIRE stay with SPIRE',
   NodeAttestor: NO_AGENT,
   SVIDStore: 'SVIDs go to the workloads of this host alone',

@@ -91,13 +91,13 @@ function compare(pieces: readonly string[], start: string): number {
   return taken;
 }
 
-test('what the parser takes, HashiCorp’s parser takes with the same meaning', { skip }, (t) => {
+test("what the parser takes, HashiCorp's parser takes with the same meaning", { skip }, (t) => {
   const taken = compare(PIECES, '');
   assert.ok(taken > 1_000, `${taken}`);
   t.diagnostic(`${taken} texts are HCL for both`);
 });
 
-test('the same for HCL’s JSON form', { skip }, (t) => {
+test("the same for HCL's JSON form", { skip }, (t) => {
   const taken = compare(JSON_PIECES, '{"r":') + compare(JSON_PIECES, '{');
   assert.ok(taken > 100, `${taken}`);
   t.diagnostic(`${taken} texts are JSON for both`);

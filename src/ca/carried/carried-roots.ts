@@ -46,7 +46,7 @@ interface Request {
   readonly drop: string | undefined;
 }
 
-const UNTIL_RULE = `give a time in the future, at most ${MAX_CARRIED_MS / 86_400_000} days from now, and before the root itself ends`;
+const UNTIL_RULE = `give a time in the future, at most ${MAX_CARRIED_MS / 86_400_000} days from now`;
 
 export class CarriedRoots {
   readonly moves: Listeners<AuthorityMove>;
@@ -92,23 +92,24 @@ export class CarriedRoots {
   }
 
   /**
-   * Carries the roots of a PEM text until then; of a root that is carried already, this changes the end.
+   * Carries the roots of a PEM text until then, or until a root itself ends; of a root that is carried already, this
+   * changes the end. This server's own roots are skipped: the other server's bundle may have them too.
    * @param until milliseconds since the epoch
-   * @throws ERR_BAD_INPUT; ERR_AUTHORITY_STATE if a root is one of this server's; ERR_ROTATION_LIMIT; ERR_CA if it
+   * @throws ERR_BAD_INPUT; ERR_AUTHORITY_STATE if all roots are this server's; ERR_ROTATION_LIMIT; ERR_CA if it
    * cannot be stored
    */
   async carry(certificates: string, until: number, by: Actor = SERVER): Promise<void> {
     const { clock, trustDomain, isOwn } = this.#options;
     const now = clock.now();
-    const carry = readCarriedRoots(certificates, trustDomain, now);
-    const latest = Math.min(now + MAX_CARRIED_MS, ...carry.map(({ notAfter }) => notAfter));
+    const given = readCarriedRoots(certificates, trustDomain, now);
+    const latest = now + MAX_CARRIED_MS;
     if (!(until > now) || until > latest) {
       const problem = `it is ${shownTime(until)}; the latest is ${shownTime(latest)}`;
       throw SidekeyError.badInput([{ path: '/until', problem, rule: UNTIL_RULE }]);
     }
-    const own = carry.find(({ certificate }) => isOwn(certificate));
-    if (own !== undefined) {
-      const problem = `the root of ${own.subject} is one of this server's own (sidekey ca show): the bundle has it anyway`;
+    const carry = given.filter(({ certificate }) => !isOwn(certificate));
+    if (carry.length === 0) {
+      const problem = "these roots are this server's own (sidekey ca show): the bundle has them anyway";
       throw new SidekeyError('ERR_AUTHORITY_STATE', problem);
     }
     const ids = new Set([...this.#roots.map(({ authority }) => authority.id), ...carry.map(({ id }) => id)]);
@@ -153,7 +154,7 @@ export class CarriedRoots {
     const before = store.state();
     let wanted = this.#roots;
     for (const request of this.#requests) wanted = after(wanted, request, now);
-    const roots = wanted.filter(({ until, authority }) => now < Math.min(until, authority.notAfter));
+    const roots = wanted.filter(({ until }) => now < until);
     const ids = (state: Iterable<string>) => [...state].sort();
     const isSame = isDeepStrictEqual(ids(Object.keys(before.roots)), ids(roots.map(({ authority }) => authority.id)));
     const sequenceNumber = isSame ? before.sequenceNumber : bundle.nextNumber(now);
@@ -184,7 +185,10 @@ export class CarriedRoots {
 function after(roots: readonly CarriedRoot[], { carry, until, drop }: Request, now: number): CarriedRoot[] {
   const since = new Map(roots.map((root) => [root.authority.id, root.since]));
   const isKept = ({ id }: Authority) => id !== drop && carry.every((one) => one.id !== id);
-  const added = carry.map((authority) => ({ authority, since: since.get(authority.id) ?? now, until }));
+  const added = carry.map((authority) => {
+    const { id, notAfter } = authority;
+    return { authority, since: since.get(id) ?? now, until: Math.min(until, notAfter) };
+  });
   return [...roots.filter(({ authority }) => isKept(authority)), ...added];
 }
 
