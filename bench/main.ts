@@ -14,8 +14,10 @@ import { dockerAttestation } from './figures/docker-attestation.ts';
 import { entriesAtOnce } from './figures/entries-at-once.ts';
 import { entryToEnvoy } from './figures/entry-to-envoy.ts';
 import { entryToGoSpiffe } from './figures/entry-to-go-spiffe.ts';
+import { entryToSpire } from './figures/entry-to-spire.ts';
 import { explain } from './figures/explain.ts';
 import { firstSecret } from './figures/first-secret.ts';
+import { firstService } from './figures/first-service.ts';
 import { heldNames } from './figures/held-names.ts';
 import { hostile } from './figures/hostile.ts';
 import { hostileAdmin } from './figures/hostile-admin.ts';
@@ -36,9 +38,11 @@ import { variants } from './figures/variants.ts';
 import { workloadRenewal, workloadStreams } from './figures/workload-streams.ts';
 
 const BENCHES: Readonly<Record<string, (cleanup: Cleanup) => Promise<Figure[]>>> = {
+  'first-service': firstService,
   'first-secret': firstSecret,
   'entry-to-envoy': entryToEnvoy,
   'entry-to-go-spiffe': entryToGoSpiffe,
+  'entry-to-spire': entryToSpire,
   'leaf-svids': leafSvids,
   'audit-issuance': auditIssuance,
   'jwt-tokens': jwtTokens,

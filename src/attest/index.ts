@@ -24,6 +24,7 @@ export { looseOnEnginePath, whyForeignEngine } from './docker/engine-trust.ts';
 export { createExitWatcher } from './exit-watcher.ts';
 export { type AttestorReport, createInspector, type Inspect, type Inspection } from './inspect.ts';
 export { type Kernel, probeKernel } from './kernel.ts';
+export { missingPrograms } from './missing-programs.ts';
 export { createOwnerOf } from './owner-of.ts';
 export { pinProcess } from './pinned-process.ts';
 export { ATTEST_TIMEOUT_MS, createPipe, type Pipe } from './pipe.ts';

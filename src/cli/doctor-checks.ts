@@ -10,13 +10,14 @@ import {
   envoyFileCheck,
   judgePrograms,
   judgeProxies,
-  kindHere,
   type Lookup,
   type Names,
   type ServerView,
   silenceCheck,
+  THIS_HOST,
 } from '../doctor/index.ts';
 import { type KnownServer, STDIN } from '../envoy/index.ts';
+import type { EntryJson } from '../registry/index.ts';
 import { allEntries, entriesOf, placesOf } from './entry.ts';
 import { readInput } from './input.ts';
 import { waitsForEntry } from './proxy-check.ts';
@@ -50,7 +51,7 @@ export async function fileChecks(files: readonly string[], options: ClientOption
   return Promise.all(
     files.map(async (file) => {
       const text = (await readInput('--envoy', file)).toString('utf8');
-      return envoyFileCheck(file === '-' ? STDIN : file, text, once, kindHere);
+      return envoyFileCheck(file === '-' ? STDIN : file, text, once, THIS_HOST);
     }),
   );
 }
@@ -88,7 +89,12 @@ async function serverChecks(options: ClientOptions): Promise<Check[]> {
 
 /** The checks that read the lists of the server. @param isHere whether this machine is its host */
 export function listChecks(client: AdminClient, isHere: boolean): Check[] {
-  const programs = async () => ({ findings: judgePrograms(await entriesOf(client)), skipped: [] });
+  const programs = async () => {
+    const entries = await entriesOf(client);
+    const places = await placesOf(client, entries);
+    const placeOf = ({ id, source }: EntryJson) => ({ source, ...places.get(id) });
+    return { findings: await judgePrograms(entries, placeOf), skipped: [] };
+  };
   return [
     ...(isHere ? [{ name: 'programs', run: programs }] : []),
     { name: 'proxies', run: async () => ({ findings: await proxyFindings(client), skipped: [] }) },

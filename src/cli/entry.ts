@@ -1,11 +1,12 @@
 /** `sidekey entry …`: the registration entries. */
 
 import type { Command } from 'commander';
+import { missingPrograms } from '../attest/index.ts';
 import { FILE_SOURCE, formatDuration, type Problem } from '../base/index.ts';
 import type { AdminClient, QueryOf } from '../client/index.ts';
 import type { DeclaredEntry } from '../entries-file/index.ts';
 import type { NewEntries } from '../gen/admin-api.ts';
-import { declaredWarning, ENTRY_FIELD_LIST, type EntryJson, type Flag } from '../registry/index.ts';
+import { declaredWarning, ENTRY_FIELD_LIST, type EntryJson, type Flag, programWarning } from '../registry/index.ts';
 import { formatSelector } from '../spiffe/index.ts';
 import { deleteAll } from './delete.ts';
 import { addEntryFlags, type EntryFlags, flagAt, flagsToJson } from './entry-flags.ts';
@@ -128,8 +129,10 @@ function addDelete(entry: Command): void {
 
 /** Warnings for written entries whose program this machine does not have. */
 export async function programWarnings(entries: readonly EntryJson[]): Promise<Problem[]> {
-  const { warnOfPrograms } = await import('../doctor/index.ts');
-  return warnOfPrograms(entries);
+  const missing = await missingPrograms(
+    entries.map(({ selectors, allow_contained: allowContained }) => ({ selectors, allowContained })),
+  );
+  return missing.map(({ index, file }) => programWarning(file, ` of entry ${entries[index]!.id}`));
 }
 
 /** Reads all pages. */

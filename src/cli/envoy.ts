@@ -1,6 +1,6 @@
 /** `sidekey envoy …`: configuration for an Envoy that gets its identity from Sidekey. */
 
-import { existsSync } from 'node:fs';
+import { accessSync, constants, existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import { SYSTEM_SOCKET } from '../config/index.ts';
 import type { BootstrapFlags } from './bootstrap-flags.ts';
@@ -41,13 +41,25 @@ export function addEnvoyCommands(program: Command): void {
       const pipe = given ?? defaultPipe() ?? SYSTEM_SOCKET;
       const text = bootstrapOf({ ...flags, socket: pipe });
       // It is only a warning: the bootstrap may be for another user or host, or for a server that is not started yet.
-      if (given === undefined && !existsSync(pipe)) {
+      const problem = given === undefined ? problemOf(pipe) : undefined;
+      if (problem !== undefined) {
         process.stderr.write(
-          `sidekey: warning: the bootstrap names the pipe ${pipe}, which does not exist here${whyUnknown()}: give --socket with the path that this Envoy sees\n`,
+          `sidekey: warning: the bootstrap names the pipe ${pipe}, ${problem}: give --socket with the path that this Envoy sees\n`,
         );
       }
       process.stdout.write(text);
     });
+}
+
+/** What is wrong with a pipe that nobody has named. */
+function problemOf(pipe: string): string | undefined {
+  if (!existsSync(pipe)) return `which does not exist here${whyUnknown()}`;
+  try {
+    accessSync(pipe, constants.W_OK);
+    return undefined;
+  } catch {
+    return 'to which this user may not connect; another user may, but if a server of this user is meant, its pipe has another path';
+  }
 }
 
 const EXAMPLE = `

@@ -40,7 +40,8 @@ export function explanationLines(explanation: ExplanationJson): string[] {
     ...section('templates', templates.flatMap(templateLines)),
     ...attestors.flatMap(attestorSection),
     ...section('near misses', near.flatMap(missLines)),
-    ...section('fix', [...fixes, ...(note === null ? [] : [`note: ${note}`])]),
+    // The note first: it says what to read before a command is run, or what to do instead.
+    ...section('fix', [...(note === null ? [] : [`note: ${note}`]), ...fixes]),
   ];
 }
 

@@ -4,8 +4,8 @@
  */
 
 import path from 'node:path';
-import { nearest, type Problem, SidekeyError } from '../base/index.ts';
-import { type HclItem, type HclNode, type HclObject, type HclScalar, readHclFile } from '../hcl/index.ts';
+import { type Problem, SidekeyError } from '../base/index.ts';
+import { type HclObject, readHclFile } from '../hcl/index.ts';
 import {
   type Argv,
   type FilesPlan,
@@ -17,6 +17,7 @@ import {
   repeatedName,
   splitRecord,
 } from '../svid-files/index.ts';
+import { type Refuse, readSettings, type Settings, type SettingType, type Value } from './hcl-settings.ts';
 
 export interface HelperConfig {
   readonly agentAddress: string | undefined;
@@ -30,8 +31,6 @@ export interface HelperConfig {
   /** About settings that have no effect, and former names. */
   readonly warnings: readonly string[];
 }
-
-type Type = 'string' | 'boolean' | 'number' | 'mode' | 'strings' | 'object' | 'objects';
 
 const KEYS = {
   agent_address: 'string',
@@ -56,20 +55,20 @@ const KEYS = {
   svid_bundle_file_name: 'string',
   jwt_svids: 'objects',
   jwt_bundle_file_name: 'string',
-} as const satisfies Record<string, Type>;
+} as const satisfies Record<string, SettingType>;
 
 const JWT_KEYS = {
   jwt_audience: 'string',
   jwt_extra_audiences: 'strings',
   jwt_svid_file_name: 'string',
-} as const satisfies Record<string, Type>;
+} as const satisfies Record<string, SettingType>;
 
 const HEALTH_KEYS = {
   listener_enabled: 'boolean',
   bind_port: 'number',
   liveness_path: 'string',
   readiness_path: 'string',
-} as const satisfies Record<string, Type>;
+} as const satisfies Record<string, SettingType>;
 
 /** Names of versions before 0.9, and their successors. */
 const FORMER: Readonly<Record<string, keyof typeof KEYS>> = {
@@ -82,34 +81,6 @@ const FORMER: Readonly<Record<string, keyof typeof KEYS>> = {
   svidBundleFileName: 'svid_bundle_file_name',
   addIntermediatesToBundle: 'add_intermediates_to_bundle',
 };
-
-const RULES: Readonly<Record<Type, string>> = {
-  string: 'give a text in double quotes',
-  boolean: 'give true or false',
-  number: 'give a whole number',
-  mode: 'give an octal mode, such as 0644',
-  strings: 'give a list of texts, such as ["a", "b"]',
-  object: 'give a block { … }',
-  objects: 'give a list of blocks, such as [{jwt_audience="a", jwt_svid_file_name="a.token"}]',
-};
-
-interface Value<T> {
-  readonly value: T;
-  readonly line: number;
-}
-
-/** What a type becomes. */
-interface Read {
-  string: string;
-  boolean: boolean;
-  number: number;
-  mode: number;
-  strings: readonly string[];
-  object: HclObject;
-  objects: readonly HclObject[];
-}
-
-type Settings<K extends Readonly<Record<string, Type>>> = { readonly [N in keyof K]?: Value<Read[K[N]]> };
 
 /**
  * @param daemonMode of the command line; it beats that of the file
@@ -126,11 +97,9 @@ export async function readHelperConfig(file: string, daemonMode: boolean | undef
   throw SidekeyError.badInput(problems, 'ERR_CONFIG');
 }
 
-type Refuse = (line: number | undefined, problem: string, rule: string) => void;
-
 function readConfig(root: HclObject, daemonMode: boolean | undefined, refuse: Refuse): HelperConfig {
   const warnings: string[] = [];
-  const settings = readObject(root, KEYS, refuse, (former, name) => {
+  const settings = readSettings(root, KEYS, refuse, FORMER, (former, name) => {
     warnings.push(`${former} is the former name of ${name}: rename it`);
   });
   const { cmd, cmd_args, renew_signal, pid_file_name, daemon_mode, exit_when_ready } = settings;
@@ -238,7 +207,7 @@ function readPlan(settings: Settings<typeof KEYS>, refuse: Refuse): Omit<FilesPl
 }
 
 function readJwt<F>(one: HclObject, refuse: Refuse, file: (name: Value<string>) => F) {
-  const { jwt_audience, jwt_extra_audiences, jwt_svid_file_name } = readObject(one, JWT_KEYS, refuse);
+  const { jwt_audience, jwt_extra_audiences, jwt_svid_file_name } = readSettings(one, JWT_KEYS, refuse);
   const audience = text(jwt_audience);
   if (audience === undefined) refuse(one.line, 'jwt_audience is missing', 'each of jwt_svids has one');
   if (text(jwt_svid_file_name) === undefined) {
@@ -252,7 +221,7 @@ const DEFAULT_PORT = 8081;
 
 function readHealth(block: Value<HclObject> | undefined, refuse: Refuse): HealthPlan | undefined {
   if (block === undefined) return undefined;
-  const settings = readObject(block.value, HEALTH_KEYS, refuse);
+  const settings = readSettings(block.value, HEALTH_KEYS, refuse);
   const { bind_port } = settings;
   const port = bind_port?.value || DEFAULT_PORT;
   if (port < 0 || port > 65_535) refuse(bind_port!.line, `bind_port: ${port} is no port`, 'a port is 1 to 65535');
@@ -265,70 +234,4 @@ function readHealth(block: Value<HclObject> | undefined, refuse: Refuse): Health
   const livenessPath = place('liveness_path', '/live');
   const readinessPath = place('readiness_path', '/ready');
   return settings.listener_enabled?.value === true ? { host: undefined, port, livenessPath, readinessPath } : undefined;
-}
-
-function readObject<K extends Readonly<Record<string, Type>>>(
-  { items }: HclObject,
-  keys: K,
-  refuse: Refuse,
-  rename?: (former: string, name: string) => void,
-): Settings<K> {
-  const found: Record<string, Value<unknown>> = {};
-  for (const item of items) {
-    const former = rename && Object.keys(FORMER).find((one) => one.toLowerCase() === item.key.toLowerCase());
-    if (former !== undefined) rename!(former, FORMER[former]!);
-    const name = former === undefined ? item.key.toLowerCase() : FORMER[former]!;
-    const type = Object.hasOwn(keys, name) ? keys[name] : undefined;
-    if (type === undefined) {
-      const near = nearest(item.key, Object.keys(keys));
-      const rule = near === undefined ? `the keys here are ${Object.keys(keys).join(', ')}` : `did you mean ${near}?`;
-      refuse(item.line, `there is no key ${JSON.stringify(item.key)}`, rule);
-      continue;
-    }
-    if (found[name] !== undefined && type !== 'objects') {
-      refuse(item.line, `${name} is set twice`, `remove this one or that in line ${found[name].line}`);
-      continue;
-    }
-    const value = readValue(item, type);
-    if (value === undefined) refuse(item.line, `${name} has a value of another kind`, RULES[type]);
-    // As HCL has it, repeated blocks are one list.
-    else if (type === 'objects' && found[name] !== undefined)
-      (found[name].value as unknown[]).push(...(value as HclObject[]));
-    else found[name] = { value, line: item.line };
-  }
-  return found as Settings<K>;
-}
-
-/** Undefined if it is of another type. */
-function readValue({ value }: HclItem, type: Type): Read[Type] | undefined {
-  switch (type) {
-    case 'string':
-      return value.kind === 'string' || value.kind === 'number' ? value.text : undefined;
-    case 'boolean':
-      if (value.kind === 'boolean') return value.value;
-      return isScalar(value) && /^(true|false)$/.test(value.text) ? value.text === 'true' : undefined;
-    case 'number':
-    case 'mode':
-      return isScalar(value) ? wholeNumber(value.text) : undefined;
-    case 'strings':
-      if (value.kind !== 'list') return undefined;
-      return value.elements.every((one) => one.kind === 'string') ? value.elements.map((one) => one.text) : undefined;
-    case 'object':
-      return value.kind === 'object' ? value : undefined;
-    case 'objects': {
-      const elements = value.kind === 'list' ? value.elements : [value];
-      const objects = elements.filter((one): one is HclObject => one.kind === 'object');
-      return objects.length === elements.length ? objects : undefined;
-    }
-  }
-}
-
-function isScalar(node: HclNode): node is HclScalar {
-  return node.kind !== 'object' && node.kind !== 'list';
-}
-
-/** As Go's ParseInt reads it with base 0: 0644 is octal. */
-function wholeNumber(literal: string): number | undefined {
-  if (/^0[0-7]+$/.test(literal)) return Number.parseInt(literal, 8);
-  return /^(?:0|[1-9]\d*|0[xob][0-9a-f]+)$/i.test(literal) ? Number(literal) : undefined;
 }

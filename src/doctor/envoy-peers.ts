@@ -4,8 +4,9 @@ import { X509Certificate } from 'node:crypto';
 import tls from 'node:tls';
 import type { Finding } from '../base/index.ts';
 import type { CheckResult, Skipped } from './check.ts';
+import { describeMatchers, fits } from './envoy-names.ts';
 import { idsOf, type TrustedRoots } from './envoy-secrets.ts';
-import type { Endpoint, EnvoyState, RefusedServers } from './envoy-state.ts';
+import type { Endpoint, EnvoyState, RefusedClients, RefusedServers } from './envoy-state.ts';
 import { keyIds } from './key-ids.ts';
 
 /** The trust domain and roots of the Sidekey server that doctor asks. */
@@ -67,17 +68,33 @@ const ONE_AUTHORITY =
   'two Sidekeys issue for one trust domain with different roots: let all Envoys that talk to each other ask the same Sidekey, or give each Sidekey a trust domain of its own and federate them; if one was set up anew, restore its data directory from a backup';
 
 function judgeClients({ refusedClients, roots }: EnvoyState, place: string): Finding[] {
-  return refusedClients.map(({ listener, count }): Finding => {
-    const trusted = [...roots].map(([domain, all]) => `${domain || 'any domain'}: ${names(idsOf(all))}`).join('; ');
-    return {
-      rule: 'envoy-clients-refused',
-      severity: 'info',
-      place,
-      problem: `since its start its listener ${listener} refused ${count} ${count === 1 ? 'client' : 'clients'}: no root that it trusts issued their certificate, or they sent none`,
-      why: `it trusts ${trusted || 'no root'}`,
-      fix: 'run sidekey doctor --envoy-admin for the Envoy of such a client: its certificate has to be issued under one of these roots',
-    };
-  });
+  return refusedClients.flatMap((one) => [
+    ...(one.count > 0 ? [clientsWithoutRoot(one, roots, place)] : []),
+    ...(one.byName > 0 ? [clientsByName(one, place)] : []),
+  ]);
+}
+
+function clientsByName({ listener, byName, accepts }: RefusedClients, place: string): Finding {
+  return {
+    rule: 'envoy-clients-by-name',
+    severity: 'warning',
+    place,
+    problem: `since its start its listener ${listener} refused ${byName} ${byName === 1 ? 'client' : 'clients'} because of their SPIFFE ID`,
+    why: accepts.length === 0 ? 'it accepts other names' : `its listeners accept ${describeMatchers(accepts)}`,
+    fix: 'if such a client is meant to be accepted, add its SPIFFE ID to the bootstrap (sidekey envoy bootstrap --allow ID; match_typed_subject_alt_names)',
+  };
+}
+
+function clientsWithoutRoot({ listener, count }: RefusedClients, roots: TrustedRoots, place: string): Finding {
+  const trusted = [...roots].map(([domain, all]) => `${domain || 'any domain'}: ${names(idsOf(all))}`).join('; ');
+  return {
+    rule: 'envoy-clients-refused',
+    severity: 'info',
+    place,
+    problem: `since its start its listener ${listener} refused ${count} ${count === 1 ? 'client' : 'clients'}: no root that it trusts issued their certificate, or they sent none`,
+    why: `it trusts ${trusted || 'no root'}`,
+    fix: 'run sidekey doctor --envoy-admin for the Envoy of such a client: its certificate has to be issued under one of these roots',
+  };
 }
 
 interface Where {
@@ -95,7 +112,8 @@ function judgeServer(
   const spiffeId = /URI:(spiffe:\/\/[^,\s]+)/.exec(chain[0]?.subjectAltName ?? '')?.[1];
   const domain = spiffeId?.split('/')[2] ?? '';
   const trusted = [...(roots.get(domain) ?? []), ...(roots.get('') ?? [])];
-  if (chain.length === 0 || isIssuedUnder(chain, trusted)) return [];
+  if (chain.length === 0) return [];
+  if (isIssuedUnder(chain, trusted)) return judgeName(chain[0]!, spiffeId, { refused, at, place });
   const issuer = keyIds(chain.at(-1)!).issuer;
   const met = issuer ?? chain.at(-1)!.issuer.replaceAll('\n', ', ');
   const isOurs = issuer !== undefined && own?.roots.includes(issuer) === true;
@@ -119,6 +137,29 @@ function judgeServer(
       problem: `${who}, issued under the root ${met}, and this Envoy trusts ${names(idsOf(trusted))}`,
       why: `it refused the server ${refused.count} times: requests end with 503${isOurs ? '; the root is one of this server, and the Envoy has not got it yet' : own === undefined ? '' : '; the root is none of this server either'}`,
       fix: isOurs ? 'sidekey proxies --check says why the Envoy has an old bundle' : ONE_AUTHORITY,
+    },
+  ];
+}
+
+/** Reports a server whose certificate has none of the names that the Envoy accepts. */
+function judgeName(
+  { subjectAltName = '' }: X509Certificate,
+  spiffeId: string | undefined,
+  { refused, at, place }: Where,
+): Finding[] {
+  const { accepts, byName, cluster } = refused;
+  const presented = subjectAltName.split(', ').map((name) => name.replace(/^(?:URI|DNS|IP Address):/, ''));
+  // A rule that can't be checked here may accept the server.
+  const isAccepted = accepts.some((one) => presented.some((name) => fits(name, one) ?? true));
+  if (byName === 0 || accepts.length === 0 || isAccepted) return [];
+  return [
+    {
+      rule: 'envoy-peer-name',
+      severity: 'error',
+      place,
+      problem: `cluster ${cluster}: the server at ${at} is ${spiffeId ?? presented.join(', ')}, and this Envoy accepts only ${describeMatchers(accepts)}`,
+      why: `it refused the server ${byName} times: requests end with 503, and connections are reset`,
+      fix: `if this is the server that is meant, correct the SPIFFE ID in the bootstrap (sidekey envoy bootstrap --upstream NAME=${at},${spiffeId ?? 'ID'}; match_typed_subject_alt_names)`,
     },
   ];
 }

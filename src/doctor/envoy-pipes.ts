@@ -6,6 +6,7 @@
 import { reachOf } from '../attest/index.ts';
 import type { Finding } from '../base/index.ts';
 import type { CheckResult } from './check.ts';
+import { areSame } from './envoy-file.ts';
 import type { PipeCluster } from './envoy-state.ts';
 import { listeningProcess } from './listening-process.ts';
 
@@ -44,6 +45,8 @@ function judgePipe(
   if (verdict !== 'no') return [];
   const isMissing = seenAs === undefined && detail.endsWith('does not exist');
   const elsewhere = own === undefined || own === path ? '' : `; the pipe of the server is ${own}`;
+  const reach = fix ?? 'let it reach the socket';
+  const isOther = own !== undefined && !areSame(own, path);
   return [
     {
       rule: 'envoy-pipe',
@@ -53,7 +56,9 @@ function judgePipe(
       why: `all ${failed} connections failed, so it gets no secret and no update`,
       fix: isMissing
         ? `correct the path in its bootstrap${elsewhere}, or start the server with --socket ${path}`
-        : `${fix ?? 'let it reach the socket'}`,
+        : isOther
+          ? `correct the path in its bootstrap: the pipe of the server that was asked is ${own}; or, if the server at ${path} is meant: ${reach}`
+          : reach,
       // Only for the server's own pipe: the Envoy chose any other path, and that socket's group may have other rights.
       ...(command !== undefined && path === own ? { command } : {}),
     },

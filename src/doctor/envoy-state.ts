@@ -4,6 +4,7 @@
  */
 
 import http from 'node:http';
+import { matchersIn, type NameMatcher } from './envoy-names.ts';
 import { secretsIn, type TrustedRoots } from './envoy-secrets.ts';
 
 export interface EnvoyState {
@@ -16,10 +17,10 @@ export interface EnvoyState {
   readonly certificates: ReadonlyMap<string, { readonly spiffeId: string; readonly ends: string }>;
   /** The roots in its validation contexts, by trust domain. */
   readonly roots: TrustedRoots;
-  /** Clusters whose servers the Envoy refused because their certificate did not verify. */
+  /** Clusters whose servers the Envoy refused. */
   readonly refusedServers: readonly RefusedServers[];
-  /** Listeners that refused clients because their certificate did not verify, with the number since Envoy's start. */
-  readonly refusedClients: readonly { readonly listener: string; readonly count: number }[];
+  /** Listeners that refused clients, with the numbers since Envoy's start. */
+  readonly refusedClients: readonly RefusedClients[];
   /** Clusters whose endpoint is a Unix socket. */
   readonly pipes: readonly PipeCluster[];
 }
@@ -37,9 +38,24 @@ export interface EnvoySecret {
   readonly isFromFile: boolean;
 }
 
-export interface RefusedServers {
-  readonly cluster: string;
+/** How often certificates were refused. */
+export interface Refusals {
+  /** Because no trusted root issued them. */
   readonly count: number;
+  /** Because their names are not accepted. */
+  readonly byName: number;
+}
+
+export interface RefusedClients extends Refusals {
+  /** Its address in the names of statistics: `0.0.0.0_8443`. */
+  readonly listener: string;
+  /** What it accepts; of all listeners, since the statistics have only addresses. */
+  readonly accepts: readonly NameMatcher[];
+}
+
+export interface RefusedServers extends Refusals {
+  readonly cluster: string;
+  readonly accepts: readonly NameMatcher[];
   readonly endpoints: readonly Endpoint[];
   /** The server name (SNI) that the Envoy sends. */
   readonly sni: string | undefined;
@@ -75,6 +91,12 @@ interface ClusterDump {
       readonly name?: string;
       readonly transport_socket?: { readonly typed_config?: { readonly sni?: unknown } };
     };
+  }[];
+}
+interface ListenerDump {
+  readonly configs?: readonly {
+    readonly listener?: unknown;
+    readonly active_state?: { readonly listener?: unknown };
   }[];
 }
 interface Certificates {
@@ -124,17 +146,14 @@ export async function readEnvoyState(url: string): Promise<EnvoyState> {
     ),
     roots: secretsIn((active.configs ?? []).map(({ secret }) => secret)),
     refusedServers: await refusedServers(url, clusters, stats),
-    refusedClients: [...stats].flatMap(([name, count]) => {
-      const listener = /^listener\.(.+)\.ssl\.fail_verify_error$/.exec(name)?.[1];
-      return listener === undefined || count === 0 ? [] : [{ listener, count }];
-    }),
+    refusedClients: await refusedClients(url, stats),
     pipes: pipesOf(clusters),
   };
 }
 
 /** The counters and gauges that are used here. */
 async function statsOf(url: string): Promise<ReadonlyMap<string, number>> {
-  const filter = encodeURIComponent('^sds\\.|^control_plane\\.|\\.ssl\\.fail_verify_error$');
+  const filter = encodeURIComponent('^sds\\.|^control_plane\\.|\\.ssl\\.fail_verify_(error|san)$');
   const { stats = [] } = await get<Stats>(url, `/stats?format=json&filter=${filter}`);
   return new Map(
     stats.flatMap(({ name, value }): [string, number][] =>
@@ -166,23 +185,54 @@ async function refusedServers(
   stats: ReadonlyMap<string, number>,
 ): Promise<RefusedServers[]> {
   const refusing = clusters.flatMap(({ name = '', host_statuses: hosts = [] }) => {
-    const count = stats.get(`cluster.${asStat(name)}.ssl.fail_verify_error`) ?? 0;
+    const refusals = refusalsOf(`cluster.${asStat(name)}`, stats);
     const endpoints = hosts.flatMap(({ address }): Endpoint[] => {
       const { address: host, port_value: port } = address?.socket_address ?? {};
       return typeof host === 'string' && typeof port === 'number' ? [{ host, port }] : [];
     });
-    return count > 0 ? [{ cluster: name, count, endpoints }] : [];
+    return refusals === undefined ? [] : [{ cluster: name, ...refusals, endpoints }];
   });
   if (refusing.length === 0) return [];
   const names = new Map<string, string>();
+  const accepted = new Map<string, readonly NameMatcher[]>();
   for (const kind of ['static_clusters', 'dynamic_active_clusters']) {
     const { configs = [] } = await get<ClusterDump>(url, `/config_dump?resource=${kind}`);
     for (const { cluster } of configs) {
-      const sni = cluster?.transport_socket?.typed_config?.sni;
-      if (cluster?.name !== undefined && typeof sni === 'string') names.set(cluster.name, sni);
+      if (cluster?.name === undefined) continue;
+      const sni = cluster.transport_socket?.typed_config?.sni;
+      if (typeof sni === 'string') names.set(cluster.name, sni);
+      accepted.set(cluster.name, matchersIn(cluster));
     }
   }
-  return refusing.map((one) => ({ ...one, sni: names.get(one.cluster) }));
+  return refusing.map((one) => ({
+    ...one,
+    sni: names.get(one.cluster),
+    accepts: accepted.get(one.cluster) ?? [],
+  }));
+}
+
+async function refusedClients(url: string, stats: ReadonlyMap<string, number>): Promise<RefusedClients[]> {
+  const listeners = new Set(
+    [...stats.keys()].flatMap((name) => /^listener\.(.+)\.ssl\.fail_verify_(?:error|san)$/.exec(name)?.[1] ?? []),
+  );
+  const refusing = [...listeners].flatMap((listener) => {
+    const refusals = refusalsOf(`listener.${listener}`, stats);
+    return refusals === undefined ? [] : [{ listener, ...refusals }];
+  });
+  if (refusing.every(({ byName }) => byName === 0)) return refusing.map((one) => ({ ...one, accepts: [] }));
+  const accepts: NameMatcher[] = [];
+  for (const kind of ['static_listeners', 'dynamic_listeners']) {
+    const { configs = [] } = await get<ListenerDump>(url, `/config_dump?resource=${kind}`);
+    for (const one of configs) accepts.push(...matchersIn(one.listener ?? one.active_state?.listener));
+  }
+  return refusing.map((one) => ({ ...one, accepts }));
+}
+
+/** Undefined if none was refused. @param head `cluster.NAME` or `listener.ADDRESS` */
+function refusalsOf(head: string, stats: ReadonlyMap<string, number>): Refusals | undefined {
+  const count = stats.get(`${head}.ssl.fail_verify_error`) ?? 0;
+  const byName = stats.get(`${head}.ssl.fail_verify_san`) ?? 0;
+  return count + byName === 0 ? undefined : { count, byName };
 }
 
 function pipesOf({ cluster_statuses: clusters = [] }: Clusters): PipeCluster[] {

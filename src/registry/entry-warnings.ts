@@ -149,6 +149,15 @@ function* ttlProblems({ path, ttl, longest, whyShorter, share, whyLonger }: TtlR
   }
 }
 
+/** The warning for an entry whose program this machine does not have. @param of names the entry, if the path does not */
+export function programWarning(file: string, of = ''): Problem {
+  return {
+    path: of === '' ? '/selectors' : '',
+    problem: `no caller has unix:path:${file}${of}: this machine has no such file`,
+    rule: 'the entry is kept, and callers match it when they run a program with this path',
+  };
+}
+
 /**
  * The warning for changing an entry that a file or other source declares, since that source undoes the change;
  * undefined for other entries.

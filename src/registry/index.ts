@@ -26,6 +26,7 @@ export {
   type EntryWarning,
   logEntryWarnings,
   MOST_WARNINGS,
+  programWarning,
   type WarningsOf,
 } from './entry-warnings.ts';
 export type { FederatedBundle } from './federated-bundle.ts';

@@ -80,7 +80,7 @@ export async function checkStart(config: ServeConfig): Promise<StartCheck> {
       const attestors = await attempt(() => openAttestors(config, facts, parts));
       const { declared } = inputs ?? {};
       if (declared !== undefined && attestors !== undefined) {
-        warnOfDeclared(declared, entryWarnings({ config, attestors, registry, clock }), registry, log);
+        await warnOfDeclared(declared, entryWarnings({ config, attestors, registry, clock }), registry, log);
       }
     }
     if (registry !== undefined) lines.push(...((await attempt(() => entryLines(inputs, registry))) ?? []));

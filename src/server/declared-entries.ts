@@ -1,8 +1,16 @@
 /** Reads and applies the entries of `--entries`, a file or a folder. */
 
+import { missingPrograms } from '../attest/index.ts';
 import { FILE_SOURCE } from '../base/index.ts';
 import type { DeclaredEntries } from '../entries-file/index.ts';
-import { type EntryRules, logEntryWarnings, type Registry, storedAs, type WarningsOf } from '../registry/index.ts';
+import {
+  type EntryRules,
+  logEntryWarnings,
+  programWarning,
+  type Registry,
+  storedAs,
+  type WarningsOf,
+} from '../registry/index.ts';
 import type { Log } from '../telemetry/index.ts';
 
 /**
@@ -26,14 +34,16 @@ export async function takeEntries({ file, inputs }: DeclaredEntries, registry: R
 }
 
 /** Logs the warnings for the entries, with their lines and ids. */
-export function warnOfDeclared(
+export async function warnOfDeclared(
   { inputs, locate, notes }: DeclaredEntries,
   warningsOf: WarningsOf,
   registry: Registry,
   log: Log,
-): void {
+): Promise<void> {
   for (const note of notes) log.warn(note, 'a part of the entries file has no effect');
-  const warnings = warningsOf(inputs).map(({ index, warning }) => ({
+  const programs = await missingPrograms(inputs);
+  const all = [...warningsOf(inputs), ...programs.map(({ index, file }) => ({ index, warning: programWarning(file) }))];
+  const warnings = all.map(({ index, warning }) => ({
     index,
     warning: locate({ ...warning, path: `/entries/${index}${warning.path}` }),
   }));

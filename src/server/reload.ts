@@ -137,7 +137,7 @@ export class Reloader {
       warnOfInputs(config, log);
       await takeEntries(declared, registry, log);
       failedReloads.succeeded('entries');
-      warnOfDeclared(declared, warningsOf, registry, log);
+      await warnOfDeclared(declared, warningsOf, registry, log);
     } catch (thrown) {
       this.#keep('entries', thrown, 'the entries file was not reloaded: all entries stay as they are');
     }

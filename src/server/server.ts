@@ -184,7 +184,7 @@ async function start(
   const facts = { clock, log, accounts, unmapped, asked: registry, onChange };
   const attestors = await openAttestors(config, facts, parts);
   const warningsOf = entryWarnings({ config, attestors, registry, clock });
-  if (declared !== undefined) warnOfDeclared(declared, warningsOf, registry, log);
+  if (declared !== undefined) await warnOfDeclared(declared, warningsOf, registry, log);
   const onRefused = (refusal: Refusal) => refusals.note(refusal);
   const decisions = parts.own(await Decisions.open({ store: store.decisions, clock, log, counters, onRefused }));
   const exitWatcher = parts.own(createExitWatcher());

@@ -91,7 +91,7 @@ export interface LintCase extends Told {
   /** Compared with a server that has an entry for the bootstrap, by the command itself. */
   readonly server?: {
     /** What is broken beside the change. */
-    break?(stage: Stage, t: TestContext): unknown;
+    break?(stage: Stage, t: TestContext, file: string): unknown;
     /** Where the finding gives no command: what a person does. */
     byHand?(stage: Stage, file: string): unknown;
     /** What the fix says. */

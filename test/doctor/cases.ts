@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { chmodSync, chownSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { wait } from '../../envoy-examples/demo/expect.ts';
@@ -773,6 +774,22 @@ const LINTED: readonly Omit<LintCase, 'by'>[] = [
     server: {},
     fix: "sed -i 'LINEs|path: /nowhere/agent\\.sock|path: SOCKET|' envoy.yaml",
     note: 'a warning only: the bootstrap may be for a container or another host',
+  },
+  {
+    symptom: 'An Envoy asks the Sidekey of another user, which gives it nothing',
+    cause: 'two servers run on the host, and the bootstrap names the pipe of the other one',
+    rule: 'sds-pipe',
+    server: {
+      break: async (stage, t, file) => {
+        const other = path.join(stage.directory, 'other.sock');
+        const listening = createServer().listen(other);
+        t.after(() => listening.close());
+        await once(listening, 'listening');
+        writeFileSync(file, readFileSync(file, 'utf8').replace(stage.socket, other));
+      },
+    },
+    fix: "sed -i 'LINEs|path: DIRECTORY/other\\.sock|path: SOCKET|' envoy.yaml",
+    note: 'a warning only: the other server may be meant',
   },
   {
     symptom: 'A new Envoy will get no certificate',

@@ -120,6 +120,52 @@ export const ENVOY_CASES: readonly Omit<EnvoyCase, 'by'>[] = [
     note: 'doctor connects to the server itself to see the certificate. With `--output json`, `sidekey proxies` shows the authority of each certificate (`authority_id`)',
   },
   {
+    symptom: 'Requests between two workloads end with 503, and doctor finds their certificates in order',
+    words:
+      'the client: `verify SAN list`, and `cluster.….ssl.fail_verify_san` rises; the server: `listener.….ssl.connection_error` rises',
+    cause: 'the bootstrap of the client accepts another SPIFFE ID than that of the server',
+    rule: 'envoy-peer-name',
+    says: /cluster web: the server at \S+ is \S+\/web, and this Envoy accepts only \S+\/wbe/,
+    async set(stage, binary, t) {
+      stage.clock.set(Date.now());
+      for (const id of [WEB, CLIENT]) await stage.create(id);
+      const [port, local] = (await freePorts(2)) as [number, number];
+      const sidekey = pipeCluster('sidekey', stage.socket);
+      const server = await startEnvoy(t, binary, {
+        node: { id: 'web', cluster: 'test' },
+        static_resources: {
+          clusters: sidekey,
+          listeners: tlsListener(port, { require_client_certificate: true, common_tls_context: common(WEB, CLIENT) }),
+        },
+      });
+      const startClient = (peer: string) =>
+        startEnvoy(t, binary, {
+          node: { id: 'client', cluster: 'test' },
+          static_resources: {
+            clusters: [sidekey, upstream('web', port, { common_tls_context: common(CLIENT, peer) })],
+            listeners: localListener(local, 'web'),
+          },
+        });
+      const broken = await startClient(`${WEB.slice(0, -3)}wbe`);
+      await server.live();
+      await broken.live();
+      if ((await call(`http://127.0.0.1:${local}/`)).status !== 503) throw new Error('the server was accepted');
+      return {
+        url: broken.adminUrl,
+        async byHand() {
+          await broken.stop();
+          const mended = await startClient(WEB);
+          await mended.live();
+          const { status } = await call(`http://127.0.0.1:${local}/`);
+          if (status !== 200) throw new Error(`status ${status}`);
+          return { url: mended.adminUrl };
+        },
+      };
+    },
+    fix: 'correct the SPIFFE ID in the bootstrap: `sidekey envoy bootstrap --upstream NAME=HOST:PORT,ID`, or its `match_typed_subject_alt_names`',
+    note: 'of an Envoy that refuses clients, doctor names the SPIFFE IDs that its listeners accept (`[envoy-clients-by-name]`)',
+  },
+  {
     symptom: 'An Envoy can not open the pipe',
     words: '`StreamSecrets gRPC config stream to sidekey closed …: 14, … immediate_connect_error:_Permission_denied`',
     cause: 'its user is not in the group of the socket',

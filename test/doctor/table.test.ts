@@ -218,12 +218,16 @@ async function checkLintCase(t: TestContext, one: LintCase): Promise<void> {
   assert.deepEqual(await look(), []);
   if (one.change !== undefined) writeFileSync(file, readFileSync(file, 'utf8').replace(...one.change));
   const { server = {} } = one;
-  await server.break?.(stage, t);
+  await server.break?.(stage, t, file);
   const [first] = await look();
   assert.equal(first?.rule, one.rule, JSON.stringify(first));
   if (server.says !== undefined) assert.match(first.fix, server.says);
   if (server.byHand === undefined) {
-    assertDocumented(one, first.command!, { [file]: 'envoy.yaml', [stage.socket]: 'SOCKET' });
+    assertDocumented(one, first.command!, {
+      [file]: 'envoy.yaml',
+      [stage.socket]: 'SOCKET',
+      [stage.directory]: 'DIRECTORY',
+    });
     await run(first.command!, env);
   } else {
     assert.equal(first.command, undefined);
@@ -240,7 +244,7 @@ const casesBy = <By extends Case['by']>(by: By) =>
 const needsRoot = process.getuid!() === 0 ? false : 'only root can start processes of other users';
 const found = await envoyForTests();
 
-describe('broken set-ups', { timeout: 120_000, concurrency: true }, () => {
+describe('broken set-ups', { timeout: 280_000, concurrency: true }, () => {
   it('by explain', async (t) => {
     const shared = await startStage(t);
     for (const one of casesBy('explain')) {
@@ -314,7 +318,7 @@ describe('broken set-ups', { timeout: 120_000, concurrency: true }, () => {
   });
 });
 
-describe('broken set-ups of a bootstrap, compared with a server', { timeout: 120_000 }, () => {
+describe('broken set-ups of a bootstrap, compared with a server', { timeout: 280_000 }, () => {
   for (const one of casesBy('lint')) {
     if (one.server !== undefined) it(one.symptom, (t) => checkLintCase(t, one));
   }

@@ -195,4 +195,16 @@ describe('serve --check', { timeout: 240_000, concurrency: 2 }, () => {
     assert.match(out, /^warn +an entry is probably a mistake .*entries\.yaml:2 \/entries\/0\/selectors/m);
     assert.ok(!existsSync(place.dataDir));
   });
+
+  it('names the entries whose programs are missing, unless their callers may be in containers', async (t) => {
+    const place = makePlace(t);
+    const file = path.join(place.directory, 'entries.yaml');
+    const of = (program: string, more = '') =>
+      declared(program).replace(`unix:uid:${UID}`, `unix:uid:${UID}, unix:path:/opt/${program}${more}`);
+    writeFileSync(file, `${of('missing')}${of('boxed', ', docker:label:a:b').replace(/^entries:\n/, '')}`);
+    const { code, out } = await check(place, ['--entries', file]);
+    assert.equal(code, 0);
+    assert.match(out, /no caller has unix:path:\/opt\/missing: this machine has no such file.*entries\.yaml:2 /);
+    assert.doesNotMatch(out, /opt\/boxed/);
+  });
 });

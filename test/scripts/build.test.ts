@@ -162,6 +162,7 @@ test('builds at once, where nothing can be tried out, make all bundles all the s
     'client.d.mts',
     'client.mjs',
     'copy-worker.cjs',
+    'files-run.cjs',
     'pipe-client.cjs',
     'serve.cjs',
     'sidekey.cjs',

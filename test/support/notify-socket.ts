@@ -27,6 +27,8 @@ export interface NotifySocket {
   readonly name: string;
   /** What has been received, in order. */
   readonly messages: string[];
+  /** Reads what has come. */
+  read(): void;
   /** The first message that is like this, from `from` on. */
   next(like: RegExp, from?: number): Promise<string>;
 }
@@ -37,11 +39,16 @@ export function openNotifySocket(t: TestContext, isAbstract = false): NotifySock
   const fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   const address = notifyAddress(name)!;
   assert.equal(bind(fd, address, address.length), 0, `bind: errno ${koffi.errno()}`);
-  t.after(() => closeSync(fd));
+  let isOpen = true;
+  t.after(() => {
+    isOpen = false;
+    closeSync(fd);
+  });
   const messages: string[] = [];
   const buffer = Buffer.alloc(LONGEST);
   const read = () => {
-    for (;;) {
+    // The descriptor may be another's once it is closed.
+    while (isOpen) {
       const length = Number(recv(fd, buffer, buffer.length, MSG_DONTWAIT));
       if (length < 0) return;
       messages.push(buffer.toString('utf8', 0, length));
@@ -50,13 +57,15 @@ export function openNotifySocket(t: TestContext, isAbstract = false): NotifySock
   return {
     name,
     messages,
+    read,
     async next(like, from = 0) {
-      for (;;) {
+      while (isOpen) {
         read();
         const found = messages.slice(from).find((message) => like.test(message));
         if (found !== undefined) return found;
         await pause(5);
       }
+      throw new Error('the test has ended');
     },
   };
 }

@@ -59,7 +59,8 @@ function address(name: string, cluster: Spot, known: KnownFacts): Draft[] {
   }
   return addressesOf(cluster).flatMap((place): Draft[] => {
     const socket = place.get('pipe', 'path');
-    const wrong = wrongSocket(socket?.text ?? '') ?? absentSocket(socket?.text ?? '', known);
+    const path = socket?.text ?? '';
+    const wrong = wrongSocket(path) ?? absentSocket(path, known) ?? otherSocket(path, known);
     if (wrong === undefined) return [];
     const pipe = pipeHere(known);
     const fix =
@@ -74,6 +75,22 @@ function address(name: string, cluster: Spot, known: KnownFacts): Draft[] {
 /** The pipe of the server that was asked, if this host has it at that path. */
 function pipeHere({ server, kindOf }: KnownFacts): string | undefined {
   return server !== undefined && kindOf?.(server.pipe) === 'socket' ? server.pipe : undefined;
+}
+
+/** The problem if the path is the pipe of another server of this host. */
+function otherSocket(
+  socket: string,
+  known: KnownFacts,
+): (Pick<Draft, 'problem' | 'why'> & Pick<Draft, 'severity'>) | undefined {
+  const pipe = pipeHere(known);
+  if (pipe === undefined || known.kindOf?.(socket) !== 'socket' || known.areSame?.(socket, pipe) !== false) {
+    return undefined;
+  }
+  return {
+    severity: 'warning',
+    problem: `${socket} is a socket, but not the pipe of the server that was asked, ${pipe}`,
+    why: 'the entries of that server give nothing to an Envoy that asks another one; if the other one is meant, ask it with --admin-socket',
+  };
 }
 
 /**

@@ -54,6 +54,8 @@ export interface KnownFacts {
   readonly server?: KnownServer | undefined;
   /** What is at a path on this host; undefined: not known, as for a bootstrap of another host. */
   readonly kindOf?: ((path: string) => PathKind | undefined) | undefined;
+  /** Whether two paths lead to one file on this host. Given with `kindOf`. */
+  readonly areSame?: ((one: string, other: string) => boolean) | undefined;
 }
 
 export type PathKind = 'socket' | 'other' | 'missing';
