@@ -119,7 +119,10 @@ function tokenShown({ name, role, created_at, expires_at }: Row) {
 }
 
 /** Their rows are written by the authority: `test/ca/audit.test.ts`. */
-const OF_AUTHORITIES = ['POST /v1/ca/import', 'POST /v1/ca/rotate', 'POST /v1/ca/{id}/taint'];
+const OF_AUTHORITIES = [
+  'DELETE /v1/ca/carried/{id}',
+  ...['POST /v1/ca/carried', 'POST /v1/ca/import', 'POST /v1/ca/rotate', 'POST /v1/ca/{id}/taint'],
+];
 /** Keys leave by it, over the Unix socket alone. */
 const BACKUP = 'POST /v1/backup';
 /** They change nothing. */

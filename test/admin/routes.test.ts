@@ -43,6 +43,7 @@ test('the OpenAPI document names every route with its parameters and bodies', as
   assert.deepEqual(routes.sort(), [
     'DELETE /v1/aliases/{host}',
     'DELETE /v1/bundles/{trust_domain}',
+    'DELETE /v1/ca/carried/{id}',
     'DELETE /v1/entries/{id}',
     'DELETE /v1/tokens/{name}',
     'GET /healthz',
@@ -69,6 +70,7 @@ test('the OpenAPI document names every route with its parameters and bodies', as
     'GET /v1/tokens',
     'PATCH /v1/entries/{id}',
     'POST /v1/backup',
+    'POST /v1/ca/carried',
     'POST /v1/ca/import',
     'POST /v1/ca/rotate',
     'POST /v1/ca/{id}/taint',
