@@ -35,6 +35,9 @@ const change = (dir: string, name: string, edit: (text: string) => string) => {
   writeFileSync(file, edit(readFileSync(file, 'utf8')));
 };
 
+const edit = (dir: string, name: string, how: (json: Record<string, unknown>) => object) =>
+  change(dir, name, (text) => JSON.stringify(how(JSON.parse(text))));
+
 describe('migrate spire', () => {
   it('takes the entries of this agent, also by way of its node alias, and lists the others with the reason', async (t) => {
     const dir = copied(t);
@@ -111,15 +114,36 @@ describe('migrate spire', () => {
     assert.match(readFileSync(path.join(dir, 'new/sidekey.yaml'), 'utf8'), /trustDomain/);
   });
 
-  it('takes no entry of an alias if the selectors of the agent are not known', async (t) => {
-    const { '--spire-agent': _, ...files } = FILES;
-    const dir = copied(t);
-    // The alias that the token made is an entry of the agent itself, so it counts without them.
-    change(dir, 'entries.json', (text) => text.replaceAll('"spiffe_id",', '"x509pop",'));
-    const { status, stdout } = await migrate(dir, [], files);
-    assert.equal(status, 0);
-    assert.match(stdout, /selectors of the agent are not known/);
-  });
+  for (const [knows, files] of [
+    [true, FILES],
+    [false, Object.fromEntries(Object.entries(FILES).filter(([flag]) => flag !== '--spire-agent'))],
+  ] as const) {
+    it(`takes ${knows ? 'the' : 'no'} entry of an alias if the selectors of the agent are ${knows ? '' : 'not '}known`, async (t) => {
+      const dir = copied(t);
+      const selectors = [{ type: 'x509pop', value: 'subject:cn:host' }];
+      edit(dir, 'agent.json', (agent) => ({ ...agent, selectors }));
+      edit(dir, 'entries.json', ({ entries }) => ({
+        entries: (entries as { spiffe_id: { path: string }; parent_id: object }[]).map((entry) => {
+          if (entry.spiffe_id.path !== '/host') return entry;
+          return { ...entry, parent_id: { ...entry.parent_id, path: '/spire/server' }, selectors };
+        }),
+      }));
+      const { status, stdout } = await migrate(dir, ['-o', 'json'], files);
+      assert.equal(status, 0);
+      const { entries, notes } = JSON.parse(stdout) as {
+        entries: { spiffeId: string; reason: string }[];
+        notes: string[];
+      };
+      assert.equal(/selectors of the agent are not known/.test(notes.join()), !knows);
+      const back = entries.find(({ spiffeId }) => spiffeId === 'spiffe://ilinux.io/back')!;
+      assert.match(back.reason, knows ? /^$/ : /its parent is a node alias, and the agent's selectors are not known/);
+      const taken = JSON.parse(readFileSync(path.join(dir, 'new/entries.json'), 'utf8')).entries;
+      assert.deepEqual(
+        taken.map((one: { spiffe_id: string }) => one.spiffe_id.slice('spiffe://ilinux.io'.length)).sort(),
+        knows ? ['/back', '/front'] : ['/front'],
+      );
+    });
+  }
 
   it('shares an upstream on disk, and then carries no root', async (t) => {
     const dir = copied(t);
