@@ -20,8 +20,8 @@ after(() => {
   rmSync(path.dirname(pipe), { recursive: true, force: true });
 });
 
-async function bootstrap(): Promise<string> {
-  return (await sidekey([...BOOTSTRAP, '--socket', pipe])).stdout;
+async function bootstrap(socket = pipe): Promise<string> {
+  return (await sidekey([...BOOTSTRAP, '--socket', socket])).stdout;
 }
 
 function doctor(t: TestContext, text: string, ...args: readonly string[]): { file: string; ran: Promise<Ran> } {
@@ -68,7 +68,7 @@ describe('sidekey doctor --envoy', { concurrency: 2 }, () => {
 
   test('holds the names against the entries of the server', async (t) => {
     const server = await serve(t);
-    const text = await bootstrap();
+    const text = await bootstrap(server.socket);
     const flags = ['--admin-socket', server.adminSocket, '--output', 'json'];
     const { file, ran } = doctor(t, text, ...flags);
     const before = await ran;

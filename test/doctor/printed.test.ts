@@ -45,7 +45,7 @@ let words: ReadonlyMap<string, ReadonlySet<string>>;
 
 before(async () => {
   const { stdout } = await sidekey(['completion', 'bash']);
-  const rows = stdout.matchAll(/^ {4}'([^']*)'\) words='([^']*)' ;;$/gm);
+  const rows = stdout.matchAll(/^ {2}'([^']*)'\) known='([^']*)' ;;$/gm);
   words = new Map([...rows].map(([, at, list]) => [at!, new Set(list!.split(' '))]));
 });
 
