@@ -76,7 +76,10 @@ stream.on('data', () => {
 });
 setInterval(() => {
   const now = performance.now();
-  for (const pid of childrenOf(process.pid)) {
+  const running = childrenOf(process.pid);
+  // A later file may get the pid of one that has ended.
+  for (const pid of startedAt.keys()) if (!running.includes(pid)) startedAt.delete(pid);
+  for (const pid of running) {
     const since = startedAt.get(pid) ?? now;
     startedAt.set(pid, since);
     if (now - since < FILE_LIMIT_MS) continue;

@@ -210,11 +210,12 @@ export function isAgentHealthcheck([command, ...args]: readonly string[]): boole
 export async function runApi(args: readonly string[]): Promise<number> {
   const [words, command] = COMMANDS.find(([words]) => words.every((word, i) => args[i] === word)) ?? [];
   if (words === undefined || command === undefined) {
-    const isHelp = args.length === 0 || args.some((arg) => /^--?h(?:elp)?$/.test(arg));
-    process.stderr.write(
+    const isHelp = args.some((arg) => /^--?h(?:elp)?$/.test(arg));
+    const to = isHelp ? process.stdout : process.stderr;
+    to.write(
       `Usage: sidekey api COMMAND [flags], where COMMAND is one of:\n${WORDS.map((one) => `  ${one}\n`).join('')}`,
     );
-    return isHelp && args.length > 0 ? 0 : 1;
+    return isHelp ? 0 : 1;
   }
   const rest = args.slice(words.length);
   if (rest.some((arg) => /^--?h(?:elp)?$/.test(arg))) {

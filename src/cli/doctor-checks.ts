@@ -17,13 +17,12 @@ import {
   THIS_HOST,
 } from '../doctor/index.ts';
 import { type KnownServer, STDIN } from '../envoy/index.ts';
-import type { EntryJson } from '../registry/index.ts';
 import { allEntries, entriesOf, placesOf } from './entry.ts';
 import { readInput } from './input.ts';
 import { waitsForEntry } from './proxy-check.ts';
 import { type ProxyRow, readProxies, rowsOf } from './proxy-rows.ts';
 import { readTroubles } from './proxy-troubles.ts';
-import { type ClientOptions, formerSocketOf, NoTargetError, openClient, socketOf } from './target.ts';
+import { type ClientOptions, formerSocketOf, NoTargetError, openClient, pipeOfRoot, socketOf } from './target.ts';
 
 export { runChecks, summary } from '../doctor/index.ts';
 
@@ -83,22 +82,38 @@ async function serverChecks(options: ClientOptions): Promise<Check[]> {
     return [...checksOfServer(known, new SystemClock().now(), here), ...listChecks(client, here !== undefined)];
   } catch (thrown) {
     if ((thrown as { code?: unknown }).code !== 'ERR_UNREACHABLE' || socket === undefined) throw thrown;
-    return [silenceCheck(socket, process.env, formerSocketOf(options))];
+    return [silenceCheck(socket, process.env, { former: formerSocketOf(options), roots: pipeOfRoot(options) })];
   }
 }
 
 /** The checks that read the lists of the server. @param isHere whether this machine is its host */
 export function listChecks(client: AdminClient, isHere: boolean): Check[] {
-  const programs = async () => {
-    const entries = await entriesOf(client);
-    const places = await placesOf(client, entries);
-    const placeOf = ({ id, source }: EntryJson) => ({ source, ...places.get(id) });
-    return { findings: await judgePrograms(entries, placeOf), skipped: [] };
-  };
   return [
-    ...(isHere ? [{ name: 'programs', run: programs }] : []),
-    { name: 'proxies', run: async () => ({ findings: await proxyFindings(client), skipped: [] }) },
+    ...(isHere ? [listCheck('programs', 'whether the programs of entries exist', () => programFindings(client))] : []),
+    listCheck('proxies', 'which proxies wait for secrets', () => proxyFindings(client)),
   ];
+}
+
+/** A list that can't be read is no reason to leave out the findings of the other checks. */
+function listCheck(name: string, what: string, look: () => Promise<Finding[]>): Check {
+  return {
+    name,
+    run: async () => {
+      try {
+        return { findings: await look(), skipped: [] };
+      } catch (thrown) {
+        return { findings: [], skipped: [{ what, why: (thrown as Error).message }] };
+      }
+    },
+  };
+}
+
+/** @throws AdminError */
+async function programFindings(client: AdminClient): Promise<Finding[]> {
+  const entries = await entriesOf(client);
+  const places = await placesOf(client, entries);
+  const { pid } = await client.getDoctorReport();
+  return judgePrograms(entries, ({ id, source }) => ({ source, ...places.get(id) }), pid);
 }
 
 /** @throws AdminError */
@@ -145,10 +160,21 @@ async function knownServer(client: AdminClient): Promise<KnownServer> {
     names: { default: byDefault, bundle, allBundles },
     pipe: report.socket,
     bundles: bundles.map(({ trust_domain: domain }) => domain),
-    held: rows.flatMap(({ proxy: { node_id: node, pid }, secret: { name, held, version, expires_at: until } }) =>
-      node === null || held === null
-        ? []
-        : [{ node, pid, name, reason: held.reason, detail: held.detail, has: version !== null, until }],
+    held: rows.flatMap(
+      ({ proxy: { node_id: node, pid }, secret: { name, held, version, acked, expires_at: until } }) =>
+        node === null || held === null
+          ? []
+          : [
+              {
+                node,
+                pid,
+                name,
+                reason: held.reason,
+                detail: held.detail,
+                has: version !== null || acked !== null,
+                until,
+              },
+            ],
     ),
   };
 }

@@ -1,12 +1,12 @@
 /** The options of client commands that name the server, and the client made from them. */
 
 import { X509Certificate } from 'node:crypto';
-import { lstatSync } from 'node:fs';
+import { existsSync, lstatSync } from 'node:fs';
 import path from 'node:path';
 import type { Command } from 'commander';
 import { readTrustedFile, shellQuote } from '../base/index.ts';
 import type { AdminClient } from '../client/index.ts';
-import { adminSocketIn, defaultDataDir, formerAdminSocket } from '../config/index.ts';
+import { adminSocketIn, defaultDataDir, formerAdminSocket, SYSTEM_SOCKET } from '../config/index.ts';
 import { asCalled } from './called-as.ts';
 import { UsageError } from './errors.ts';
 import { addOutputOption, type OutputFormat } from './output.ts';
@@ -127,6 +127,13 @@ async function readCa(flag: string | undefined): Promise<string | undefined> {
 const CA_RULE = 'it must contain certificates as PEM';
 const CA_REMEDY = 'copy the certificates to a file that only you can write';
 
+/** The pipe of a server that seems to be root's, if this user has named no server and is not root. */
+export function pipeOfRoot({ adminSocket }: ClientOptions): string | undefined {
+  const { SIDEKEY_ADMIN_SOCKET, SIDEKEY_DATA_DIR } = process.env;
+  const isNamed = adminSocket !== undefined || Boolean(SIDEKEY_ADMIN_SOCKET) || Boolean(SIDEKEY_DATA_DIR);
+  return !isNamed && process.geteuid!() !== 0 && existsSync(SYSTEM_SOCKET) ? SYSTEM_SOCKET : undefined;
+}
+
 /** The remedy for a missing socket; undefined if the general message says more. */
 function missingHint(options: ClientOptions): string | undefined {
   const former = formerSocketOf(options);
@@ -134,6 +141,10 @@ function missingHint(options: ClientOptions): string | undefined {
     return `this socket does not exist, but there is one at ${former}, the default place of earlier versions: restart that server with this version, or ask it with --admin-socket ${shellQuote(former)}`;
   }
   if (options.adminSocket !== undefined || process.env.SIDEKEY_ADMIN_SOCKET) return undefined;
+  const roots = pipeOfRoot(options);
+  if (roots !== undefined) {
+    return `this socket does not exist, but ${roots} does, so a server of root seems to run here: run this command as root (sudo)`;
+  }
   return "this socket does not exist: start sidekey serve, or set SIDEKEY_DATA_DIR to the server's data directory, or give its --admin-socket";
 }
 

@@ -15,7 +15,7 @@ import { type FindListener, isOwnServer, judgeListeners } from './listeners.ts';
 import { judgeReload } from './reload.ts';
 import { reloadCommand, restartCommand, viewProcess } from './restart.ts';
 import { withoutCommand } from './safe-command.ts';
-import { judgeAdminSocket, judgeLayout, judgePipe, judgeSilence } from './sockets.ts';
+import { judgeAdminSocket, judgeLayout, judgePipe, judgeSilence, type OtherServers } from './sockets.ts';
 
 /** A server whose files and sockets this process can read. */
 export interface Here {
@@ -90,8 +90,7 @@ export function serverChecks(known: DoctorJson, now: number, here: Here | undefi
 /**
  * The check if no server answers on its socket.
  * @param env environment with possible settings of `serve`
- * @param former the socket of a server of an earlier version, if there is one
  */
-export function silenceCheck(adminSocket: string, env: NodeJS.ProcessEnv, former?: string): Check {
-  return { name: 'server', run: async () => ({ findings: await judgeSilence(adminSocket, env, former), skipped: [] }) };
+export function silenceCheck(adminSocket: string, env: NodeJS.ProcessEnv, others?: OtherServers): Check {
+  return { name: 'server', run: async () => ({ findings: await judgeSilence(adminSocket, env, others), skipped: [] }) };
 }

@@ -153,8 +153,9 @@ function notAskedHere(
   const pipes = pipesText(envoy);
   if (connected === true) {
     const problem = `${has} ${name}, and its stream for it is open, but not on this server`;
-    const why = `another server sends it this secret${pipes}`;
-    return { ...head, problem, why, fix: 'ask that server: sidekey doctor --admin-socket PATH --envoy-admin …' };
+    const why = `it asks another server, which ${warming ? 'has not sent it' : 'sends it'} this secret${pipes}`;
+    const fix = `if this server is meant, its SDS cluster has to lead to the pipe of this server, ${pipe}; if the other one is, ask that: sidekey doctor --admin-socket PATH --envoy-admin …`;
+    return { ...head, problem, why, fix };
   }
   const isElsewhere = sent.length > 0 ? '; other secrets it gets from this server' : '';
   return {

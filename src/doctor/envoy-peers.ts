@@ -29,14 +29,17 @@ export async function judgePeers(
   own: OwnAuthority | undefined,
   place: string,
 ): Promise<CheckResult> {
-  const findings: Finding[] = [...judgeOwnRoots(envoy, own, place), ...judgeClients(envoy, place)];
+  const others = judgeOwnRoots(envoy, own, place);
+  const findings: Finding[] = [...others, ...judgeClients(envoy, place), ...judgeRefusals(envoy, place)];
+  // An Envoy of another Sidekey gets nothing from this one, so that its roots explain nothing.
+  const asked = others.length > 0 ? undefined : own;
   const skipped: Skipped[] = [];
   for (const refused of envoy.refusedServers.slice(0, MAX_CLUSTERS)) {
     for (const endpoint of refused.endpoints.slice(0, MAX_ENDPOINTS)) {
       const at = `${endpoint.host}:${endpoint.port}`;
       try {
         const chain = await presentedChain(endpoint, refused.sni);
-        findings.push(...judgeServer(chain, { refused, at, place }, envoy.roots, own));
+        findings.push(...judgeServer(chain, { refused, at, place }, envoy.roots, asked));
       } catch (thrown) {
         const why = (thrown as Error).message;
         skipped.push({ what: `who issued the certificate of ${at}, which cluster ${refused.cluster} refuses`, why });
@@ -95,6 +98,25 @@ function clientsWithoutRoot({ listener, count }: RefusedClients, roots: TrustedR
     why: `it trusts ${trusted || 'no root'}`,
     fix: 'run sidekey doctor --envoy-admin for the Envoy of such a client: its certificate has to be issued under one of these roots',
   };
+}
+
+/**
+ * Reports handshakes that the servers of clusters ended. Mostly they refuse the certificate of this Envoy, and only they
+ * know why.
+ */
+function judgeRefusals({ endedByServer, certificates }: EnvoyState, place: string): Finding[] {
+  const own = [...new Set([...certificates.values()].map(({ spiffeId }) => spiffeId))].filter(Boolean);
+  return endedByServer.map(({ cluster, count, endpoints }): Finding => {
+    const at = endpoints.map(({ host, port }) => `${host}:${port}`).join(', ');
+    return {
+      rule: 'envoy-refused',
+      severity: 'warning',
+      place,
+      problem: `cluster ${cluster}: since its start ${count} TLS ${count === 1 ? 'handshake' : 'handshakes'} with ${at || 'its servers'} failed, and not because this Envoy refused the server`,
+      why: `the server may not accept ${own.join(' or ') || 'this Envoy'}, not trust its root, or not have its own certificate yet: requests end with 503, or connections are reset`,
+      fix: "run sidekey doctor --envoy-admin for the server's Envoy, which says what it accepts (sidekey envoy bootstrap --allow ID)",
+    };
+  });
 }
 
 interface Where {

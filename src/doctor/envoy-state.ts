@@ -21,6 +21,12 @@ export interface EnvoyState {
   readonly refusedServers: readonly RefusedServers[];
   /** Listeners that refused clients, with the numbers since Envoy's start. */
   readonly refusedClients: readonly RefusedClients[];
+  /** Clusters with TLS handshakes that failed for another reason, which are mostly ended by the server. */
+  readonly endedByServer: readonly {
+    readonly cluster: string;
+    readonly count: number;
+    readonly endpoints: readonly Endpoint[];
+  }[];
   /** Clusters whose endpoint is a Unix socket. */
   readonly pipes: readonly PipeCluster[];
 }
@@ -147,13 +153,14 @@ export async function readEnvoyState(url: string): Promise<EnvoyState> {
     roots: secretsIn((active.configs ?? []).map(({ secret }) => secret)),
     refusedServers: await refusedServers(url, clusters, stats),
     refusedClients: await refusedClients(url, stats),
+    endedByServer: endedByServer(clusters, stats),
     pipes: pipesOf(clusters),
   };
 }
 
 /** The counters and gauges that are used here. */
 async function statsOf(url: string): Promise<ReadonlyMap<string, number>> {
-  const filter = encodeURIComponent('^sds\\.|^control_plane\\.|\\.ssl\\.fail_verify_(error|san)$');
+  const filter = encodeURIComponent('^sds\\.|^control_plane\\.|\\.ssl\\.(fail_verify_(error|san)|connection_error)$');
   const { stats = [] } = await get<Stats>(url, `/stats?format=json&filter=${filter}`);
   return new Map(
     stats.flatMap(({ name, value }): [string, number][] =>
@@ -184,12 +191,9 @@ async function refusedServers(
   { cluster_statuses: clusters = [] }: Clusters,
   stats: ReadonlyMap<string, number>,
 ): Promise<RefusedServers[]> {
-  const refusing = clusters.flatMap(({ name = '', host_statuses: hosts = [] }) => {
+  const refusing = clusters.flatMap(({ name = '', host_statuses: hosts }) => {
     const refusals = refusalsOf(`cluster.${asStat(name)}`, stats);
-    const endpoints = hosts.flatMap(({ address }): Endpoint[] => {
-      const { address: host, port_value: port } = address?.socket_address ?? {};
-      return typeof host === 'string' && typeof port === 'number' ? [{ host, port }] : [];
-    });
+    const endpoints = endpointsOf(hosts);
     return refusals === undefined ? [] : [{ cluster: name, ...refusals, endpoints }];
   });
   if (refusing.length === 0) return [];
@@ -209,6 +213,25 @@ async function refusedServers(
     sni: names.get(one.cluster),
     accepts: accepted.get(one.cluster) ?? [],
   }));
+}
+
+type Hosts = NonNullable<Clusters['cluster_statuses']>[number]['host_statuses'];
+
+function endpointsOf(hosts: Hosts = []): Endpoint[] {
+  return hosts.flatMap(({ address }): Endpoint[] => {
+    const { address: host, port_value: port } = address?.socket_address ?? {};
+    return typeof host === 'string' && typeof port === 'number' ? [{ host, port }] : [];
+  });
+}
+
+function endedByServer(
+  { cluster_statuses: clusters = [] }: Clusters,
+  stats: ReadonlyMap<string, number>,
+): EnvoyState['endedByServer'] {
+  return clusters.flatMap(({ name = '', host_statuses: hosts }) => {
+    const count = stats.get(`cluster.${asStat(name)}.ssl.connection_error`) ?? 0;
+    return count === 0 ? [] : [{ cluster: name, count, endpoints: endpointsOf(hosts) }];
+  });
 }
 
 async function refusedClients(url: string, stats: ReadonlyMap<string, number>): Promise<RefusedClients[]> {

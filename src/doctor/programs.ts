@@ -12,10 +12,14 @@ interface ListedEntry {
   readonly allow_contained: boolean;
 }
 
-/** @param placeOf where an entry is declared */
+/**
+ * @param placeOf where an entry is declared
+ * @param server its pid
+ */
 export async function judgePrograms<E extends ListedEntry>(
   entries: readonly E[],
   placeOf: (entry: E) => DeclaredAt,
+  server: number,
 ): Promise<Finding[]> {
   const missing = await missingPrograms(
     entries.map(({ selectors, allow_contained: allowContained }) => ({ selectors, allowContained })),
@@ -29,7 +33,7 @@ export async function judgePrograms<E extends ListedEntry>(
       place: `entry ${entry.id}`,
       problem: `the entry of ${entry.spiffe_id} is for the program ${file}, and this machine has no such file`,
       why: 'a caller must have all selectors of an entry, and only a process that runs this file has this one',
-      fix: `install the program there; or, ${changeEntry(placeOf(entry), what, `sidekey entry update ${entry.id} --selector …`)}; sidekey explain --pid PID shows the path of a process`,
+      fix: `install the program there; or, ${changeEntry(placeOf(entry), what, `sidekey entry update ${entry.id} --selector …`, server)}; sidekey explain --pid PID shows the path of a process`,
     };
   });
 }

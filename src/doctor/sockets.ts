@@ -51,17 +51,32 @@ function look(file: string): fs.Stats | 'forbidden' | undefined {
   }
 }
 
+/** What else was found on this host. */
+export interface OtherServers {
+  readonly former?: string | undefined;
+  readonly roots?: string | undefined;
+}
+
 /**
  * Judges a socket on which no process listens.
  * @param env environment with possible settings of `serve`
  * @param former the socket of a server of an earlier version, if there is one
+ * @param roots the pipe of a server of root, if there is one and this user is not root
  */
-export async function judgeSilence(file: string, env: NodeJS.ProcessEnv, former?: string): Promise<Finding[]> {
+export async function judgeSilence(
+  file: string,
+  env: NodeJS.ProcessEnv,
+  { former, roots }: OtherServers = {},
+): Promise<Finding[]> {
   const state = await socketState(file);
   if (former !== undefined && (await socketState(former)) !== 'stale') return [earlierServer(former)];
   if (state === 'answers') return [];
   const head = { severity: 'error', place: file, why: 'no client gets an identity from this server' } as const;
   const serve = serveCommand(file, env);
+  if (state === 'missing' && roots !== undefined) {
+    const problem = `this socket does not exist, but ${roots} does: a server of root seems to run here`;
+    return [{ ...head, rule: 'no-server', problem, fix: 'run sidekey doctor as root (sudo)' }];
+  }
   if (state === 'missing') {
     const fix = 'start it with sidekey serve --trust-domain DOMAIN …, or name its socket with --admin-socket PATH';
     const problem = 'this socket does not exist: no server runs here';

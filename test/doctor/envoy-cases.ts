@@ -166,6 +166,54 @@ export const ENVOY_CASES: readonly Omit<EnvoyCase, 'by'>[] = [
     note: 'of an Envoy that refuses clients, doctor names the SPIFFE IDs that its listeners accept (`[envoy-clients-by-name]`)',
   },
   {
+    symptom: 'Requests between two workloads end with 503, and the client refuses nothing',
+    words: 'the client: `cluster.….ssl.connection_error` rises; the server: `listener.….ssl.fail_verify_san` rises',
+    cause: 'the bootstrap of the server accepts another SPIFFE ID than that of the client',
+    rule: 'envoy-refused',
+    says: /cluster web: since its start \d+ TLS handshakes? with 127\.0\.0\.1:\d+ failed, and not because this Envoy refused/,
+    async set(stage, binary, t) {
+      stage.clock.set(Date.now());
+      for (const id of [WEB, CLIENT]) await stage.create(id);
+      const [port, local] = (await freePorts(2)) as [number, number];
+      const sidekey = pipeCluster('sidekey', stage.socket);
+      const startServer = (peer: string) =>
+        startEnvoy(t, binary, {
+          node: { id: 'web', cluster: 'test' },
+          static_resources: {
+            clusters: sidekey,
+            listeners: tlsListener(port, { require_client_certificate: true, common_tls_context: common(WEB, peer) }),
+          },
+        });
+      const startClient = () =>
+        startEnvoy(t, binary, {
+          node: { id: 'client', cluster: 'test' },
+          static_resources: {
+            clusters: [sidekey, upstream('web', port, { common_tls_context: common(CLIENT, WEB) })],
+            listeners: localListener(local, 'web'),
+          },
+        });
+      const [server, client] = [await startServer(`${CLIENT}s`), await startClient()];
+      await server.live();
+      await client.live();
+      if ((await call(`http://127.0.0.1:${local}/`)).status !== 503) throw new Error('the client was accepted');
+      return {
+        url: client.adminUrl,
+        async byHand() {
+          await server.stop();
+          await client.stop();
+          await (await startServer(CLIENT)).live();
+          const mended = await startClient();
+          await mended.live();
+          const { status } = await call(`http://127.0.0.1:${local}/`);
+          if (status !== 200) throw new Error(`status ${status}`);
+          return { url: mended.adminUrl };
+        },
+      };
+    },
+    fix: "ask the server's Envoy too, which says what its listeners accept: `sidekey doctor --envoy-admin URL`; then correct its bootstrap (`sidekey envoy bootstrap --allow ID`)",
+    note: 'the statistics of an Envoy count from its start: start it again to see whether the fault is still there',
+  },
+  {
     symptom: 'An Envoy can not open the pipe',
     words: '`StreamSecrets gRPC config stream to sidekey closed …: 14, … immediate_connect_error:_Permission_denied`',
     cause: 'its user is not in the group of the socket',

@@ -53,9 +53,17 @@ it('an admin socket or a data directory that containers find beside the pipe is 
   t.after(() => server.close());
   await once(server, 'listening');
   assert.deepEqual(await rules(apart), [['admin-socket-former', beside]]);
-  const [found] = await judgeSilence('/data/admin.sock', {}, beside);
+  const [found] = await judgeSilence('/data/admin.sock', {}, { former: beside });
   assert.deepEqual([found!.rule, found!.place], ['admin-socket-former', beside]);
   assert.match(found!.fix, /sidekey doctor --admin-socket /);
+});
+
+it('a user who has no server is told of that of root, and of no second one', async (t) => {
+  const missing = path.join(tempDir(t), 'admin.sock');
+  const [found, ...more] = await judgeSilence(missing, {}, { roots: '/run/sidekey/agent.sock' });
+  assert.deepEqual(more, []);
+  assert.match(found!.problem, /but \/run\/sidekey\/agent\.sock does: a server of root seems to run here/);
+  assert.deepEqual([found!.fix, found!.command], ['run sidekey doctor as root (sudo)', undefined]);
 });
 
 it('nobody says who is in a group that has no name, as the one that containers have by its number', async (t) => {

@@ -200,11 +200,11 @@ describe('serve --check', { timeout: 240_000, concurrency: 2 }, () => {
     const place = makePlace(t);
     const file = path.join(place.directory, 'entries.yaml');
     const of = (program: string, more = '') =>
-      declared(program).replace(`unix:uid:${UID}`, `unix:uid:${UID}, unix:path:/opt/${program}${more}`);
-    writeFileSync(file, `${of('missing')}${of('boxed', ', docker:label:a:b').replace(/^entries:\n/, '')}`);
+      declared(program).replace(`"unix:uid:${UID}"`, `"unix:uid:${UID}", "unix:path:/opt/${program}"${more}`);
+    writeFileSync(file, `${of('missing')}${of('boxed', ', "docker:label:a:b"').replace(/^entries:\n/, '')}`);
     const { code, out } = await check(place, ['--entries', file]);
     assert.equal(code, 0);
-    assert.match(out, /no caller has unix:path:\/opt\/missing: this machine has no such file.*entries\.yaml:2 /);
+    assert.match(out, /entries\.yaml:2 .*no caller has unix:path:\/opt\/missing: this machine has no such file/);
     assert.doesNotMatch(out, /opt\/boxed/);
   });
 });
