@@ -18,7 +18,7 @@ export function addMigrateCommands(program: Command): void {
     .option('--server-config <file>', "SPIRE's server.conf")
     .option('--agent-config <file>', "SPIRE's agent.conf")
     .option('--expand-env', 'replace environment variables in them, as SPIRE does with -expandEnv')
-    .option('--base <dir>', 'where their relative paths begin: the directory in which SPIRE was started', process.cwd())
+    .option('--base <dir>', 'where their relative paths begin: the directory in which SPIRE was started', '.')
     .option('--spire-server <program>', 'ask the running server: spire-server, by its path or a name in PATH')
     .option('--spire-socket <path>', "the server's socket; by default that of server.conf")
     .option('--spire-entries <file>', 'output of: spire-server entry show -output json')
