@@ -1,5 +1,6 @@
 /** Chooses the checks of `sidekey doctor` and gets their input. */
 
+import type { DoctorJson } from '../admin/index.ts';
 import { findListener } from '../attest/index.ts';
 import { type Finding, SystemClock } from '../base/index.ts';
 import type { AdminClient } from '../client/index.ts';
@@ -17,6 +18,7 @@ import {
   THIS_HOST,
 } from '../doctor/index.ts';
 import { type KnownServer, STDIN } from '../envoy/index.ts';
+import type { EntryJson } from '../registry/index.ts';
 import { allEntries, entriesOf, placesOf } from './entry.ts';
 import { readInput } from './input.ts';
 import { waitsForEntry } from './proxy-check.ts';
@@ -79,18 +81,27 @@ async function serverChecks(options: ClientOptions): Promise<Check[]> {
     const client = await openClient(options);
     const known = await client.getDoctorReport();
     const here = socket === undefined ? undefined : { adminSocket: socket, findListener };
-    return [...checksOfServer(known, new SystemClock().now(), here), ...listChecks(client, here !== undefined)];
+    return [...checksOfServer(known, new SystemClock().now(), here), ...listChecks(client, here && known)];
   } catch (thrown) {
     if ((thrown as { code?: unknown }).code !== 'ERR_UNREACHABLE' || socket === undefined) throw thrown;
     return [silenceCheck(socket, process.env, { former: formerSocketOf(options), roots: pipeOfRoot(options) })];
   }
 }
 
-/** The checks that read the lists of the server. @param isHere whether this machine is its host */
-export function listChecks(client: AdminClient, isHere: boolean): Check[] {
+/**
+ * The checks that read the lists of the server.
+ * @param known its report; undefined: this machine is not its host
+ */
+export function listChecks(client: AdminClient, known: DoctorJson | undefined): Check[] {
+  let read: Promise<EntryJson[]> | undefined;
+  const entries = () => {
+    read ??= entriesOf(client);
+    return read;
+  };
+  const programs = known && (async () => programFindings(client, await entries(), known));
   return [
-    ...(isHere ? [listCheck('programs', 'whether the programs of entries exist', () => programFindings(client))] : []),
-    listCheck('proxies', 'which proxies wait for secrets', () => proxyFindings(client)),
+    ...(programs ? [listCheck('programs', 'whether the programs of entries exist', programs)] : []),
+    listCheck('proxies', 'which proxies wait for secrets', () => proxyFindings(client, entries)),
   ];
 }
 
@@ -109,16 +120,18 @@ function listCheck(name: string, what: string, look: () => Promise<Finding[]>): 
 }
 
 /** @throws AdminError */
-async function programFindings(client: AdminClient): Promise<Finding[]> {
-  const entries = await entriesOf(client);
-  const places = await placesOf(client, entries);
-  const { pid } = await client.getDoctorReport();
-  return judgePrograms(entries, ({ id, source }) => ({ source, ...places.get(id) }), pid);
+async function programFindings(
+  client: AdminClient,
+  entries: readonly EntryJson[],
+  known: DoctorJson,
+): Promise<Finding[]> {
+  const places = await placesOf(client, entries, known);
+  return judgePrograms(entries, ({ id, source }) => ({ source, ...places.get(id) }), known.pid);
 }
 
 /** @throws AdminError */
-async function proxyFindings(client: AdminClient): Promise<Finding[]> {
-  const { rows, troubled } = await readTroubles(client, {}, false);
+async function proxyFindings(client: AdminClient, entries: () => Promise<EntryJson[]>): Promise<Finding[]> {
+  const { rows, troubled } = await readTroubles(client, {}, false, entries);
   const isTroubled = new Set(troubled.map(({ row }) => row));
   const waiting = rows.filter((row) => waitsForEntry(row) && !isTroubled.has(row));
   const told = ({ proxy, secret }: ProxyRow, why: string) => ({

@@ -1,6 +1,7 @@
 /** `sidekey entry …`: the registration entries. */
 
 import type { Command } from 'commander';
+import type { DoctorJson } from '../admin/index.ts';
 import { missingPrograms } from '../attest/index.ts';
 import { FILE_SOURCE, formatDuration, type Problem } from '../base/index.ts';
 import type { AdminClient, QueryOf } from '../client/index.ts';
@@ -192,14 +193,18 @@ function byFlag(problem: Problem): Problem {
   return { ...problem, path: flagAt(problem.path) };
 }
 
-/** Where the server's entries file declares these entries, as far as this user can read it. */
+/**
+ * Where the server's entries file declares these entries, as far as this user can read it.
+ * @param known the server's report, if it was read before
+ */
 export async function placesOf(
   client: AdminClient,
   entries: readonly EntryJson[],
+  known?: DoctorJson,
 ): Promise<ReadonlyMap<string, { readonly file: string; readonly line: number | undefined }>> {
   const declared = entries.filter(({ source }) => source === FILE_SOURCE);
   if (declared.length === 0) return new Map();
-  const report = await client.getDoctorReport().catch(() => undefined);
+  const report = known ?? (await client.getDoctorReport().catch(() => undefined));
   const file = report?.inputs.find(({ setting }) => setting === '--entries')?.path;
   if (file === undefined) return new Map();
   const { declaredLines } = await import('../entries-file/index.ts');

@@ -62,6 +62,28 @@ async function fromFile(t: TestContext, name: string) {
   return { name, sds_config: { path_config_source: { path: file } } };
 }
 
+/** The configuration of the server `web`, which accepts this peer. */
+function webServer(socket: string, port: number, peer: string) {
+  return {
+    node: { id: 'web', cluster: 'test' },
+    static_resources: {
+      clusters: pipeCluster('sidekey', socket),
+      listeners: tlsListener(port, { require_client_certificate: true, common_tls_context: common(WEB, peer) }),
+    },
+  };
+}
+
+/** That of its client, which accepts this peer, and listens on a local port. */
+function webClient(socket: string, port: number, local: number, peer: string) {
+  return {
+    node: { id: 'client', cluster: 'test' },
+    static_resources: {
+      clusters: [pipeCluster('sidekey', socket), upstream('web', port, { common_tls_context: common(CLIENT, peer) })],
+      listeners: localListener(local, 'web'),
+    },
+  };
+}
+
 function localListener(port: number, cluster: string) {
   return {
     address: { socket_address: { address: '127.0.0.1', port_value: port } },
@@ -82,25 +104,9 @@ export const ENVOY_CASES: readonly Omit<EnvoyCase, 'by'>[] = [
       for (const { clock } of [stage, other]) clock.set(Date.now());
       for (const { create } of [stage, other]) for (const id of [WEB, CLIENT]) await create(id);
       const [port, local] = (await freePorts(2)) as [number, number];
-      const startServer = (socket: string) =>
-        startEnvoy(t, binary, {
-          node: { id: 'web', cluster: 'test' },
-          static_resources: {
-            clusters: pipeCluster('sidekey', socket),
-            listeners: tlsListener(port, { require_client_certificate: true, common_tls_context: common(WEB, CLIENT) }),
-          },
-        });
+      const startServer = (socket: string) => startEnvoy(t, binary, webServer(socket, port, CLIENT));
       const server = await startServer(other.socket);
-      const client = await startEnvoy(t, binary, {
-        node: { id: 'client', cluster: 'test' },
-        static_resources: {
-          clusters: [
-            pipeCluster('sidekey', stage.socket),
-            upstream('web', port, { common_tls_context: common(CLIENT, WEB) }),
-          ],
-          listeners: localListener(local, 'web'),
-        },
-      });
+      const client = await startEnvoy(t, binary, webClient(stage.socket, port, local, WEB));
       await server.live();
       await client.live();
       const url = client.adminUrl;
@@ -130,22 +136,8 @@ export const ENVOY_CASES: readonly Omit<EnvoyCase, 'by'>[] = [
       stage.clock.set(Date.now());
       for (const id of [WEB, CLIENT]) await stage.create(id);
       const [port, local] = (await freePorts(2)) as [number, number];
-      const sidekey = pipeCluster('sidekey', stage.socket);
-      const server = await startEnvoy(t, binary, {
-        node: { id: 'web', cluster: 'test' },
-        static_resources: {
-          clusters: sidekey,
-          listeners: tlsListener(port, { require_client_certificate: true, common_tls_context: common(WEB, CLIENT) }),
-        },
-      });
-      const startClient = (peer: string) =>
-        startEnvoy(t, binary, {
-          node: { id: 'client', cluster: 'test' },
-          static_resources: {
-            clusters: [sidekey, upstream('web', port, { common_tls_context: common(CLIENT, peer) })],
-            listeners: localListener(local, 'web'),
-          },
-        });
+      const server = await startEnvoy(t, binary, webServer(stage.socket, port, CLIENT));
+      const startClient = (peer: string) => startEnvoy(t, binary, webClient(stage.socket, port, local, peer));
       const broken = await startClient(`${WEB.slice(0, -3)}wbe`);
       await server.live();
       await broken.live();
@@ -175,23 +167,8 @@ export const ENVOY_CASES: readonly Omit<EnvoyCase, 'by'>[] = [
       stage.clock.set(Date.now());
       for (const id of [WEB, CLIENT]) await stage.create(id);
       const [port, local] = (await freePorts(2)) as [number, number];
-      const sidekey = pipeCluster('sidekey', stage.socket);
-      const startServer = (peer: string) =>
-        startEnvoy(t, binary, {
-          node: { id: 'web', cluster: 'test' },
-          static_resources: {
-            clusters: sidekey,
-            listeners: tlsListener(port, { require_client_certificate: true, common_tls_context: common(WEB, peer) }),
-          },
-        });
-      const startClient = () =>
-        startEnvoy(t, binary, {
-          node: { id: 'client', cluster: 'test' },
-          static_resources: {
-            clusters: [sidekey, upstream('web', port, { common_tls_context: common(CLIENT, WEB) })],
-            listeners: localListener(local, 'web'),
-          },
-        });
+      const startServer = (peer: string) => startEnvoy(t, binary, webServer(stage.socket, port, peer));
+      const startClient = () => startEnvoy(t, binary, webClient(stage.socket, port, local, WEB));
       const [server, client] = [await startServer(`${CLIENT}s`), await startClient()];
       await server.live();
       await client.live();

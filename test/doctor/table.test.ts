@@ -55,7 +55,7 @@ async function startStage(t: TestContext, own?: DoctorCase['own']): Promise<Stag
     directory: path.dirname(socket),
     findings: async () => {
       const known = await admin.json<DoctorJson>('GET', '/v1/doctor');
-      const checks = [...serverChecks(known, clock.now(), { adminSocket, findListener }), ...listChecks(admin, true)];
+      const checks = [...serverChecks(known, clock.now(), { adminSocket, findListener }), ...listChecks(admin, known)];
       return [...(await runChecks(checks)).findings];
     },
     explain: (spiffeId, pid = process.pid) =>
