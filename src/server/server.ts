@@ -43,6 +43,7 @@ import { entryRulesOf, readInputs, tcpListenOf } from './inputs.ts';
 import { createLimits, usageOf } from './limits.ts';
 import { levelControl } from './log-level.ts';
 import { countMoves, createMeters, metricsOf } from './metrics.ts';
+import { noRevoker } from './no-revoker.ts';
 import { listenForOidc } from './oidc.ts';
 import { Parts } from './parts.ts';
 import { ReadinessWatch } from './readiness.ts';
@@ -270,6 +271,7 @@ async function start(
   const admin = createAdmin({
     registry,
     ca,
+    revoker: noRevoker(registry),
     entryRules,
     warningsOf,
     ledger,
