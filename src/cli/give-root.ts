@@ -1,6 +1,7 @@
 /** `sidekey migrate give-root`: puts Sidekey's roots into the bundle of a SPIRE server. */
 
 import { Client, credentials, type ServiceError } from '@grpc/grpc-js';
+import { readBundleRoots } from './bundle-roots.ts';
 import type { GiveRootOptions } from './migrate-options.ts';
 import { jsonText } from './output.ts';
 import { openClient } from './target.ts';
@@ -12,14 +13,7 @@ const TIMEOUT_MS = 10_000;
 /** Own roots only: a carried one is SPIRE's. @throws Error with SPIRE's reason */
 export async function giveRoot({ spireSocket, ...options }: GiveRootOptions): Promise<void> {
   const client = await openClient(options);
-  const { keys } = await client.getBundle();
-  const { authorities } = await client.listAuthorities();
-  const carried = new Set(authorities.filter(({ state }) => state === 'carried').map(({ id }) => id));
-  const roots = keys.flatMap(({ use, x5c }) => (use === 'x509-svid' ? (x5c ?? []) : []));
-  const { hash } = await import('node:crypto');
-  const own = roots
-    .map((text) => Buffer.from(text, 'base64'))
-    .filter((der) => !carried.has(hash('sha256', der, 'hex').slice(0, 40)));
+  const own = (await readBundleRoots(client)).own.map(({ raw }) => raw);
   await appendBundle(spireSocket, own);
   const text = `SPIRE's bundle has ${own.length} root${own.length === 1 ? '' : 's'} of Sidekey now. Agents get it within 10 seconds.\n`;
   process.stdout.write(options.output === 'table' ? text : `${jsonText({ given: own.length }, 2)}\n`);
