@@ -115,16 +115,24 @@ export class CarriedRoots {
       const problem = "these roots are, or were, this server's own: see sidekey ca show and sidekey audit list";
       throw new SidekeyError('ERR_AUTHORITY_STATE', problem);
     }
-    const ids = new Set([...this.#roots.map(({ authority }) => authority.id), ...carry.map(({ id }) => id)]);
-    if (ids.size > MAX_CARRIED) {
-      const rule = `at most ${MAX_CARRIED} roots are carried: drop one (sidekey ca drop ID)`;
-      throw new SidekeyError('ERR_ROTATION_LIMIT', `there would be ${ids.size} carried roots; ${rule}`);
-    }
+    this.#checkNumber(carry);
     const { auditor } = this.#options;
     const detail = { roots: carry.map(({ id }) => id), until: shownTime(until) };
     // Before anything else, since it widens what is accepted.
     await auditor.asked(now, 'authority.carry_asked', by, detail);
+    // Others may have been carried meanwhile.
+    this.#checkNumber(carry);
     await this.#run({ by, carry, until: Math.floor(until), drop: undefined });
+  }
+
+  /** @throws ERR_ROTATION_LIMIT if there would be too many with these and those that wait to be stored */
+  #checkNumber(carry: readonly Authority[]): void {
+    const waiting = this.#requests.flatMap((request) => request.carry);
+    const all = [...this.#roots.map(({ authority }) => authority), ...waiting, ...carry];
+    const { size } = new Set(all.map(({ id }) => id));
+    if (size <= MAX_CARRIED) return;
+    const rule = `at most ${MAX_CARRIED} roots are carried: drop one (sidekey ca drop ID)`;
+    throw new SidekeyError('ERR_ROTATION_LIMIT', `there would be ${size} carried roots; ${rule}`);
   }
 
   /** Takes a root out of the bundle. @throws ERR_NOT_FOUND; ERR_CA if it cannot be stored */

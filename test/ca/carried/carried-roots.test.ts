@@ -166,6 +166,14 @@ test('what is no root of this trust domain is refused, with the problem', async 
   assert.equal(carriedOf(ca).length, 8);
 });
 
+test('requests at the same time cannot carry more roots than one after the other', async (t) => {
+  const { ca, clock, root } = await open(t);
+  const given = await Promise.all(Array.from({ length: 10 }, () => root()));
+  const results = await Promise.allSettled(given.map(({ pem }) => ca.carry(pem, clock.now() + DAY, BY)));
+  assert.equal(results.filter(({ status }) => status === 'rejected').length, 2);
+  assert.equal(carriedOf(ca).length, 8);
+});
+
 test('a former root of this server is not carried: what was tainted never comes back', async (t) => {
   const { ca, clock, root, restart, lines, dir } = await open(t);
   const own = ca.bundle().pem.toString();
