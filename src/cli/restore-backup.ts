@@ -188,7 +188,8 @@ function warn({ authorities, knownTaints, manifest }: BackupReport, madeAt: stri
         ]),
     ...carried.map(({ id, notAfter }) => {
       const end = new Date(notAfter).toISOString();
-      return `${id} is a root of another server, and what it signs is accepted until ${end}: if it was dropped after the backup, drop it again (sidekey ca drop ${id}).`;
+      const command = asCalled(`sidekey ca drop ${id}`);
+      return `${id} is a root of another server; what it signs is accepted until ${end}. If it was dropped after the backup, drop it again when the server runs: ${command}`;
     }),
     `Then start the server: ${asCalled(`sidekey serve --trust-domain ${manifest.trustDomain}`)} …`,
   ];
