@@ -157,12 +157,20 @@ function selectorText(value: unknown): string | undefined {
   return typeof value.type === 'string' && typeof value.value === 'string' ? `${value.type}:${value.value}` : undefined;
 }
 
-/** The selectors of the agent in the output of `spire-server agent show` or `agent list`; undefined if it is not there. */
-export function agentSelectors(input: JsonInput, agent: string): Set<string> | undefined {
+/**
+ * The selectors of the agent in the output of `spire-server agent show` or `agent list`.
+ * @throws ERR_CONFIG if it is not there, or banned
+ */
+export function agentSelectors(input: JsonInput, agent: string): Set<string> {
   const agents = Array.isArray(input.value.agents) ? listIn(input, 'agents') : [input.value];
   const found = agents.find((one) => idText(one.id) === agent);
-  if (found === undefined) return undefined;
-  const { selectors = [] } = found;
+  const rule = `give what spire-server agent show -spiffeID ${agent} -output json prints`;
+  if (found === undefined) throw fault(input.from, `it has no agent ${agent}`, rule);
+  const { selectors = [], banned } = found;
+  if (banned === true) {
+    const problem = `SPIRE has banned the agent ${agent}, so its entries grant nothing there`;
+    throw fault(input.from, problem, 'give --agent of an agent that is not banned');
+  }
   const texts = Array.isArray(selectors) ? selectors.map(selectorText) : [];
   return new Set(texts.filter((text) => text !== undefined));
 }

@@ -154,6 +154,20 @@ describe('migrate spire', () => {
     assert.match(json().notes.join('\n'), /1 JWT key is not carried: Sidekey refuses tokens of SPIRE/);
   });
 
+  it('refuses an agent that is not in its file, or that SPIRE has banned', async (t) => {
+    const agent = (name: string, more: object) =>
+      JSON.stringify({ id: { trust_domain: 'ilinux.io', path: `/spire/agent/${name}` }, selectors: [], ...more });
+    for (const [text, says] of [
+      [agent('other', {}), /file-1: it has no agent spiffe:\/\/ilinux\.io\/spire\/agent\/a/],
+      [agent('a', { banned: true }), /file-1: SPIRE has banned the agent .*its entries grant nothing there/],
+    ] as const) {
+      const { status, stderr, dir } = await migrate(t, { '--server-config': server(), '--spire-agent': text });
+      assert.equal(status, 2);
+      assert.match(stderr, says);
+      assert.ok(!existsSync(path.join(dir, 'new')));
+    }
+  });
+
   it('refuses a file with very many settings, at once', async (t) => {
     const text = server(Array.from({ length: 50_000 }, (_, index) => `s${index} = 1`).join('\n'));
     const began = performance.now();
