@@ -240,6 +240,14 @@ describe('a folder', () => {
     );
   });
 
+  it('keep messages short, however long the name of a field is', async (t) => {
+    const name = 'z'.repeat(1_000_000);
+    const text = JSON.stringify({ entries: [{ spiffe_id: 'spiffe://ilinux.io/a', selectors: [], [name]: 1 }] });
+    const refusal = await load(t, { 'a.json': text }).catch((error: Error) => error);
+    assert.match(String(refusal), /a\.json:1 \/entries\/0\/z{100}…: there is no such field/);
+    assert.ok(String(refusal).length < 1_000);
+  });
+
   it('is refused if it is empty or missing, or a file is dangling, too large, or one of too many', async (t) => {
     await assert.rejects(load(t, {}), /: it has no file of entries; /);
     await assert.rejects(load(t, { 'a.txt': text('a') }), /: it has no file of entries; /);
