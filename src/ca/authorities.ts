@@ -149,12 +149,11 @@ export class Authorities {
    * its authorities; `tainted` if that one was declared tainted. Removed authorities count until they expire.
    */
   knows({ id, certificate, publicKey }: Authority): 'own' | 'tainted' | undefined {
-    const ids = [id, keyIdOf(publicKey)];
+    const keyId = keyIdOf(publicKey);
     const isTainted = (one: string) => this.#find(one)?.state === 'tainted' || this.#state.gone[one]?.tainted === true;
-    if (ids.some(isTainted)) return 'tainted';
-    if (this.#slots.roots.some(({ authority }) => authority.certificate.raw.equals(certificate.raw))) return 'own';
-    const [, keyId] = ids as [string, string];
-    return this.has(keyId) || this.#state.gone[keyId] !== undefined ? 'own' : undefined;
+    if (isTainted(id) || isTainted(keyId)) return 'tainted';
+    const isRoot = this.#slots.roots.some(({ authority }) => authority.certificate.raw.equals(certificate.raw));
+    return isRoot || this.has(keyId) || this.#state.gone[keyId] !== undefined ? 'own' : undefined;
   }
 
   signs(authorityId: string): boolean {
