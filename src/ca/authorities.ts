@@ -105,7 +105,8 @@ export class Authorities {
     this.#startedAt = clock.now();
     // JWT keys have numbers of the same bundle.
     bundle.continueAfter(options.store.lastNumber);
-    this.#lists = new RevocationLists(options.revocationEpoch);
+    const epoch = state.epoch === undefined ? undefined : Buffer.from(state.epoch, 'latin1');
+    this.#lists = new RevocationLists(options.revocationEpoch, epoch);
     this.#lists.set(options.revoked);
     this.#log = new AuthorityLog(log);
     this.#audit = options.auditor;

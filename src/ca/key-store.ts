@@ -58,6 +58,8 @@ export interface AuthorityState {
   readonly gone: GoneAuthorities;
   /** Absent if no list was signed. */
   readonly listTimes?: ListTimes;
+  /** The throw-away CA in the bundle, PEM; absent if there is none. */
+  readonly epoch?: string;
 }
 
 interface ReadAuthority {
@@ -479,7 +481,7 @@ function parseStates(text: string): StoredStates | undefined {
       readonly jwt?: unknown;
       readonly carried?: unknown;
     };
-    const { sequenceNumber, rootIds, slots, gone = {}, listTimes, jwt, carried } = parsed;
+    const { sequenceNumber, rootIds, slots, gone = {}, listTimes, epoch, jwt, carried } = parsed;
     const { revision = 0, moves = [] } = parsed;
     const good =
       Number.isSafeInteger(sequenceNumber) &&
@@ -488,12 +490,14 @@ function parseStates(text: string): StoredStates | undefined {
       areStoredSlots(slots ?? {}) &&
       areGone(gone) &&
       Object.values(listTimes ?? {}).every(Number.isSafeInteger) &&
+      (epoch === undefined || typeof epoch === 'string') &&
       Number.isSafeInteger(revision) &&
       areStoredMoves(moves);
     if (!good) return undefined;
     const x509 = {
       ...{ sequenceNumber: sequenceNumber!, rootIds, slots, gone },
       ...(listTimes === undefined ? {} : { listTimes }),
+      ...(epoch === undefined ? {} : { epoch }),
     };
     return {
       x509,

@@ -28,9 +28,12 @@ export type ListTimes = Readonly<Record<string, number>>;
 export interface SignedLists {
   readonly lists: readonly RevocationList[];
   readonly times: ListTimes;
-  /** False if the lists are those that are published. */
+  /** False if lists and CA are those that are published. */
   readonly changed: boolean;
-  /** The throw-away CA of these lists, PEM; undefined if there is none. */
+  /**
+   * The throw-away CA of these lists, PEM. It stays when they go, or sessions from before them would be resumed again.
+   * Undefined before the first list.
+   */
   readonly epoch: Buffer | undefined;
   /** When a revoked certificate ends and the lists should be signed again. Infinity if there are none. */
   readonly lookAt: number;
@@ -63,9 +66,13 @@ export class RevocationLists {
   /** The next throw-away CA, PEM, made ahead so that a revocation does not wait for it. Its key is not kept. */
   #nextEpoch: Promise<Buffer> | undefined;
 
-  /** @param withEpoch publish a throw-away CA with the lists */
-  constructor(withEpoch: boolean) {
+  /**
+   * @param withEpoch publish a throw-away CA with the lists
+   * @param epoch the one that an earlier process published
+   */
+  constructor(withEpoch: boolean, epoch: Buffer | undefined) {
     this.#withEpoch = withEpoch;
+    this.#published = { ...NONE, epoch: withEpoch ? epoch : undefined };
   }
 
   /** The lists in the bundle. */
@@ -94,7 +101,11 @@ export class RevocationLists {
    */
   async sign(authorities: readonly Authority[], times: ListTimes, now: number): Promise<SignedLists> {
     const before = this.#published;
-    if (authorities.length === 0 || !this.isNeeded(now)) return { ...NONE, times, changed: before.lists.length > 0 };
+    if (authorities.length === 0 || !this.isNeeded(now)) {
+      const wereListed = Object.keys(times).length > 0;
+      const epoch = wereListed ? (before.epoch ?? (await this.#takeEpoch(now))) : undefined;
+      return { ...NONE, times, epoch, changed: before.lists.length > 0 || epoch !== before.epoch };
+    }
     const revoked = Map.groupBy(
       this.#revoked.filter(({ notAfter }) => now < notAfter),
       ({ authorityId }) => authorityId,

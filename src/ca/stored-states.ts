@@ -16,7 +16,7 @@ export interface PlannedStates {
   /** The IDs of the authorities that were declared tainted since the last plan. */
   readonly tainting: ReadonlySet<string>;
   readonly now: number;
-  readonly lists: Pick<SignedLists, 'times' | 'changed'>;
+  readonly lists: Pick<SignedLists, 'times' | 'changed' | 'epoch'>;
   readonly bundle: Pick<OwnBundle, 'nextNumber'>;
 }
 
@@ -35,5 +35,9 @@ export function statesAfter({ before, plan, trusted, tainting, now, lists, bundl
     if (now < authority.notAfter) gone[authority.id] = { notAfter: authority.notAfter, tainted };
   }
   const listTimes = Object.fromEntries(Object.entries(lists.times).filter(([id]) => id in slots));
-  return { sequenceNumber, rootIds, slots, gone, ...(Object.keys(listTimes).length === 0 ? {} : { listTimes }) };
+  return {
+    ...{ sequenceNumber, rootIds, slots, gone },
+    ...(Object.keys(listTimes).length === 0 ? {} : { listTimes }),
+    ...(lists.epoch === undefined ? {} : { epoch: lists.epoch.toString('latin1') }),
+  };
 }

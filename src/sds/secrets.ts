@@ -196,9 +196,13 @@ const NEWLINE = Buffer.from('\n');
 
 type Spell = (pem: Buffer) => { readonly inlineBytes: Buffer };
 
-/** With the revocation lists, which must be those of all authorities on a path. */
-function trustedCa({ authoritiesPem, crlsPem }: TrustBundle, spell: Spell) {
-  return { trustedCa: spell(authoritiesPem), ...(crlsPem.length === 0 ? {} : { crl: { inlineBytes: crlsPem } }) };
+/**
+ * With the revocation lists, which must be those of all authorities on a path. Envoy resumes no session of an earlier
+ * context if the first CA is another one.
+ */
+function trustedCa({ authoritiesPem, crlsPem, epoch }: TrustBundle, spell: Spell) {
+  const cas = epoch === undefined ? authoritiesPem : Buffer.concat([epoch, authoritiesPem]);
+  return { trustedCa: spell(cas), ...(crlsPem.length === 0 ? {} : { crl: { inlineBytes: crlsPem } }) };
 }
 
 /** Revocation lists are in the bundles; the validator reads no others. */

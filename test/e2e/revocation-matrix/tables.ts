@@ -113,7 +113,7 @@ export const SESSIONS = readTable(
 | R + CRL(R) + CRL(I)           | refused      | resumed      | resumed     | refused     | refused     | refused    |
 | R + CRL(R) + CRL(I) + epoch 2 | refused      | refused      | refused     | refused     | refused     | refused    |
 | R                             | accepted     | resumed      | resumed     | accepted    | resumed     | resumed    |
-| R + epoch 2                   | accepted     | accepted     | accepted    | accepted    | resumed     | resumed    |
+| R + epoch 2                   | accepted     | accepted     | accepted    | accepted    | accepted    | accepted   |
 `,
   SESSION_LISTENERS,
 );
