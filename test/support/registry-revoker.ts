@@ -12,7 +12,7 @@ import type {
   RevocationTarget,
   RevokeOptions,
   Revoker,
-} from '../../src/revocation/index.ts';
+} from '../../src/revocation/types.ts';
 
 export interface RegistryRevokerParts {
   readonly registry: Pick<Registry, 'revocations'>;
