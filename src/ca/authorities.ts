@@ -331,6 +331,11 @@ export class Authorities {
     return `the bundle has the root ${id}, whose key is elsewhere: proxies would refuse all SVIDs under it, since nobody here can sign its revocation list`;
   }
 
+  /** True if a revoked certificate is unexpired, even if its list could not be published yet. */
+  hasRevoked(): boolean {
+    return this.#lists.isNeeded(this.#options.clock.now());
+  }
+
   /** The lists in the bundle. */
   revocationLists(): readonly RevocationList[] {
     return this.#lists.published.lists;
@@ -434,7 +439,7 @@ export class Authorities {
 
   /** True while there have to be revocation lists. */
   #isListing(): boolean {
-    return this.#lists.isNeeded(this.#options.clock.now()) && this.whyNotRevocable() === undefined;
+    return this.hasRevoked() && this.whyNotRevocable() === undefined;
   }
 
   /** The authorities that need revocation lists now: those in the bundle, and those under it. */

@@ -49,11 +49,12 @@ function stateOf(
 }
 
 /**
- * The SPIFFE IDs of which a connected proxy may still use a revoked SVID: it is the last one that the proxy was sent, or
+ * Those of these SPIFFE IDs of which a connected proxy may still use a revoked SVID: it is the last one that the proxy was sent, or
  * the proxy has not acknowledged the one after it.
  */
 export function holdersOf(
   ledger: Pick<Ledger, 'connections'>,
+  spiffeIds: ReadonlySet<string>,
   isRevoked: (serial: string) => boolean,
   now: number,
 ): Set<string> {
@@ -61,7 +62,7 @@ export function holdersOf(
   for (const { streams } of ledger.connections()) {
     for (const stream of streams) {
       for (const { spiffeId, serial, version, acked } of stream.report(now).secrets) {
-        if (spiffeId === undefined || serial === undefined) continue;
+        if (spiffeId === undefined || serial === undefined || !spiffeIds.has(spiffeId)) continue;
         if (isRevoked(serial) || acked !== version) ids.add(spiffeId);
       }
     }

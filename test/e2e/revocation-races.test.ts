@@ -1,0 +1,92 @@
+/** Revocations that meet each other, or something that excludes them, on a real server. */
+
+import assert from 'node:assert/strict';
+import { describe, it, type TestContext } from 'node:test';
+import { makeCertificate } from '../support/certificates.ts';
+import { CLIENT, createEntry, DOMAIN, OTHER } from '../support/mesh.ts';
+import { fetchCredentials } from '../support/mtls-client.ts';
+import { until } from '../support/process-state.ts';
+import { namesOf, SdsClient } from '../support/sds-client.ts';
+import { type Served, serve } from '../support/serve.ts';
+
+const revoke = (server: Served, what: object) =>
+  server.request('POST', '/v1/revocations', { reason: 'key-compromise', ...what });
+
+const listed = async (server: Served): Promise<number> => {
+  const { body } = await server.request('GET', '/v1/revocations');
+  return body.lists.reduce((sum: number, { entries }: { entries: number }) => sum + entries, 0);
+};
+
+/** A proxy that holds an SVID of CLIENT and acknowledges nothing. */
+async function holder(t: TestContext, server: Served, spiffeId = CLIENT) {
+  const client = new SdsClient(server.socket);
+  t.after(() => client.close());
+  const stream = client.stream();
+  stream.ask(spiffeId);
+  return { stream, first: await stream.next() };
+}
+
+/** Resolves when the certificates are recorded as revoked. */
+const recorded = (server: Served) => until(async () => (await server.request('GET', '/v1/revocations')).body.total > 0);
+
+describe('while a revocation waits for holders of the SVID', { timeout: 60_000 }, () => {
+  it('a root whose key is elsewhere is not taken into the bundle', async (t) => {
+    const server = await serve(t);
+    await createEntry(server, CLIENT);
+    await holder(t, server);
+    const { pem } = await makeCertificate({ uris: [DOMAIN] });
+    const revoking = revoke(server, { spiffe_id: CLIENT });
+    await recorded(server);
+    const until = new Date(Date.now() + 3_600_000).toISOString();
+    const carried = await server.request('POST', '/v1/ca/carried', { certificates: pem, until });
+    assert.deepEqual([carried.status, carried.body.code], [409, 'ERR_AUTHORITY_STATE'], JSON.stringify(carried.body));
+    assert.equal((await revoking).status, 200);
+    assert.equal(await listed(server), 1);
+  });
+
+  for (const how of [{ now: true }, {}]) {
+    it(`a second one answers when the list has the certificate, with ${JSON.stringify(how)}`, async (t) => {
+      const server = await serve(t);
+      await createEntry(server, CLIENT);
+      await holder(t, server);
+      const revoking = revoke(server, { spiffe_id: CLIENT });
+      await recorded(server);
+      const [{ serial }] = (await server.request('GET', '/v1/revocations')).body.revocations;
+      const { body } = await revoke(server, { serial, ...how });
+      assert.equal(await listed(server), 1);
+      assert.equal(body.already, 1);
+      await revoking;
+      assert.equal(await listed(server), 1);
+    });
+  }
+});
+
+describe('a revocation', { timeout: 60_000 }, () => {
+  it('does not wait for proxies that hold other SVIDs', async (t) => {
+    const server = await serve(t);
+    for (const id of [CLIENT, OTHER]) await createEntry(server, id);
+    await holder(t, server, OTHER);
+    const { stream, first } = await holder(t, server);
+    stream.ack(first);
+    const revoking = revoke(server, { spiffe_id: CLIENT });
+    const renewed = await stream.next();
+    stream.ack(renewed, namesOf(renewed));
+    assert.deepEqual((await revoking).body.replaced, { asked: 1, acknowledged: 1 });
+  });
+
+  it('that is final makes one on hold final', async (t) => {
+    const server = await serve(t);
+    await createEntry(server, CLIENT);
+    await fetchCredentials(server.socket, CLIENT);
+    const held = await revoke(server, { spiffe_id: CLIENT, reason: 'certificate-hold' });
+    const [{ serial }] = held.body.revoked;
+    const { body } = await revoke(server, { serial, reason: 'key-compromise' });
+    assert.deepEqual(
+      body.revoked.map((one: { serial: string; reason: string }) => [one.serial, one.reason]),
+      [[serial, 'key-compromise']],
+    );
+    const undone = await server.request('DELETE', `/v1/revocations/${serial}`);
+    assert.deepEqual([undone.status, undone.body.code], [409, 'ERR_REVOCATION']);
+    assert.equal(await listed(server), 1);
+  });
+});
