@@ -3,6 +3,7 @@
 import { createPrivateKey, type X509Certificate } from 'node:crypto';
 import { open, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
+import { printable } from '../base/index.ts';
 import type { X509SVIDResponse } from '../gen/workload.ts';
 import { certificatesOf } from './der.ts';
 import { formatGoDuration, formatGoTime, goQuoted } from './go-words.ts';
@@ -98,7 +99,7 @@ export function describeSvids(svids: readonly AgentSvid[], nanoseconds: number):
 export async function writeSvids(directory: string, svids: readonly AgentSvid[]): Promise<void> {
   const write = async (what: string, name: string, mode: number, content: string) => {
     const file = path.join(directory, name);
-    process.stdout.write(`Writing ${what} to file ${file}.\n`);
+    process.stdout.write(`${printable(`Writing ${what} to file ${file}.`)}\n`);
     await writeFile(file, mode, content);
   };
   const pem = (certificates: readonly X509Certificate[]) => certificates.map((one) => one.toString()).join('');
