@@ -238,3 +238,9 @@ test('any text gives a tree or a fault, quickly', () => {
     assert.ok(performance.now() - started < 5_000, piece);
   }
 });
+
+test('a line of many comments and strings is read in linear time', () => {
+  const begun = process.cpuUsage();
+  parseHcl(`${'/**/'.repeat(250_000)} a = [${'"b",'.repeat(250_000)}]`);
+  assert.ok(process.cpuUsage(begun).user < 2_500_000);
+});
