@@ -53,7 +53,8 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   metrics: ['types:registry', 'types:ca', 'types:attest', 'types:identity', 'types:delivery', 'types:jwt'],
   envoy: [],
   hcl: [],
-  'svid-files': ['gen/workload.ts', 'attest/pinned-process.ts', 'server/flock.ts'],
+  lock: [],
+  'svid-files': ['gen/workload.ts', 'attest/pinned-process.ts', 'lock'],
   migrate: ['hcl', 'registry'],
   doctor: [
     'envoy',
@@ -93,6 +94,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   ],
   server: [
     'config',
+    'lock',
     'registry',
     'backup',
     'entries-file',

@@ -6,11 +6,11 @@
 import { once } from 'node:events';
 import path from 'node:path';
 import type { Command } from 'commander';
-import { printableLines } from '../base/index.ts';
+import { parseGoDuration, printableLines } from '../base/index.ts';
 import type { JWTBundlesResponse, JWTSVIDResponse, X509SVIDResponse } from '../gen/workload.ts';
 import type { AgentClient, RpcError } from './agent-client.ts';
 import { type GoFlag, GoFlagError, type GoFlags, goUsage, parseGoFlags } from './go-flags.ts';
-import { formatGoDuration, goJson, parseGoDuration, sortedJson } from './go-words.ts';
+import { formatGoDuration, goJson, sortedJson } from './go-words.ts';
 import { knownPipe, PIPE_DEFAULT } from './pipe.ts';
 
 const SOCKET: GoFlag = { value: 'string', usage: `Path to the server's pipe (${PIPE_DEFAULT})` };
@@ -61,7 +61,7 @@ const FETCH_X509: AgentCommand = {
     const svids = readSvids(response);
     if (flags.get('silent') !== 'true') show(describeSvids(svids, took));
     const directory = flags.get('write') ?? '';
-    if (directory !== '') await writeSvids(directory, svids);
+    if (directory !== '') writeSvids(directory, svids);
   },
 };
 

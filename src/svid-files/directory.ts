@@ -18,7 +18,7 @@ import {
   SidekeyError,
   walkPath,
 } from '../base/index.ts';
-import { tryLock } from '../server/index.ts';
+import { tryLock } from '../lock/index.ts';
 import type { FilesPlan } from './plan.ts';
 
 const LOCK = '.sidekey.lock';
