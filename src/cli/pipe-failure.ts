@@ -6,8 +6,8 @@ import { printable } from '../base/index.ts';
 /** Time limit of a request, in milliseconds: attestation may have to hash a large binary. */
 export const TIMEOUT_MS = 10_000;
 
-/** Maximum size of one answer, in bytes. It may contain every identity of the caller: 64 MiB are about 30,000. */
-export const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
+/** Maximum size of one answer, in bytes. It may contain every identity of the caller: 16 MiB are about 7,000. */
+export const MAX_MESSAGE_BYTES = 16 * 1024 * 1024;
 
 export const PIPE_OPTIONS = {
   'grpc.default_authority': 'localhost',

@@ -129,7 +129,7 @@ function listed(der: Uint8Array, what: string): X509Certificate[] {
   try {
     return certificatesOf(der);
   } catch (thrown) {
-    throw new Error(`${what} is not a sequence of certificates`, { cause: thrown });
+    throw new Error(`${what} is not a sequence of certificates: ${(thrown as Error).message}`, { cause: thrown });
   }
 }
 
