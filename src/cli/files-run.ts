@@ -17,6 +17,7 @@ import {
 import { createLog, flushLog, type Log } from '../telemetry/index.ts';
 import type { FilesFlags, HelperFlags, LogFlags } from './files-flags.ts';
 import { followOf, healthOf, planOf, readDuration, readOwner } from './files-plan.ts';
+import { parseGoBoolean } from './go-flags.ts';
 import { readHelperConfig } from './helper-config.ts';
 import { knownPipe, socketPath } from './pipe.ts';
 import { connectWorkloadApi } from './pipe-client.ts';
@@ -108,7 +109,8 @@ export async function runHelper(flags: HelperFlags): Promise<void> {
 
 function readBoolean(flag: string, given: boolean | string | undefined): boolean | undefined {
   if (typeof given !== 'string') return given;
-  if (given === 'true' || given === 'false') return given === 'true';
+  const read = parseGoBoolean(given);
+  if (read !== undefined) return read;
   const problem = `${JSON.stringify(given)} is neither true nor false`;
   throw SidekeyError.badInput([{ path: flag, problem, rule: 'give true or false' }], 'ERR_CONFIG');
 }

@@ -337,6 +337,16 @@ health_checks { listener_enabled = true bind_port = ${port} readiness_path = "/i
     assert.ok(lstatSync(path.join(certs, 'svid_key.pem')).isSymbolicLink());
   });
 
+  it('takes -daemon-mode as Go reads booleans', async () => {
+    for (const text of ['0', 'F', 'False', 'false', 'true']) {
+      const { stderr } = await run(['helper', '-config=/nowhere/h.conf', `-daemon-mode=${text}`], '/nowhere.sock');
+      assert.match(stderr, /^sidekey: \/nowhere\/h\.conf: it cannot be read/, text);
+    }
+    const { status, stderr } = await run(['helper', '-daemon-mode=no'], '/nowhere.sock');
+    assert.equal(status, 2);
+    assert.match(stderr, /--daemon-mode: "no" is neither true nor false; give true or false/);
+  });
+
   it('with daemon_mode = false fails unless everything was written in time', async (t) => {
     const place = makePlace(t);
     await serve(t, { place });

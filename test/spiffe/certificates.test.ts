@@ -4,7 +4,7 @@ import { certificatesOf } from '../../src/spiffe/certificates.ts';
 import { makeCertificate } from '../support/certificates.ts';
 
 const all = await Promise.all(['one', 'two', 'three'].map((name) => makeCertificate({ name })));
-const [{ der: one }] = all as [{ der: Buffer }];
+const one = all[0]!.der;
 
 test('certificates one after the other are read in their order', () => {
   const found = certificatesOf(Buffer.concat(all.map(({ der }) => der)));
