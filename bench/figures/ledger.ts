@@ -1,10 +1,10 @@
 /** The ledger: what it costs to keep, and how long it takes to tell ten thousand streams. */
 
 import { setTimeout as pause } from 'node:timers/promises';
+import { processorTimeOf } from '../../test/support/processor-time.ts';
 import type { Served } from '../../test/support/serve.ts';
 import { type Cleanup, type Figure, percentile, round } from '../figure.ts';
 import type { WeighOptions } from '../load/ledger-program.ts';
-import { processorTime } from '../load/processor-time.ts';
 import { Program } from '../load/program.ts';
 import { serveStreams } from '../load/served-streams.ts';
 
@@ -44,7 +44,7 @@ async function answerTime(cleanup: Cleanup): Promise<Figure[]> {
   for (let i = 0; i < 100; i += 1) alone.push(await health());
   const took: number[] = [];
   const meanwhile: number[] = [];
-  const usedBefore = processorTime(server.pid);
+  const usedBefore = processorTimeOf(server.pid);
   for (let run = 0; run < RUNS; run += 1) {
     let reading = true;
     const begun = performance.now();
@@ -58,7 +58,7 @@ async function answerTime(cleanup: Cleanup): Promise<Figure[]> {
     }
     await pages;
   }
-  const used = processorTime(server.pid) - usedBefore;
+  const used = processorTimeOf(server.pid) - usedBefore;
   const how = `median of ${RUNS} reads of all pages of ${PAGE}, ${STREAMS} streams on ${CONNECTIONS} connections, over the Unix socket, read and parsed by one client that asks for /healthz all the while`;
   return [
     {

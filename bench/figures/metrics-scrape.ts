@@ -2,8 +2,8 @@
 
 import { setTimeout as pause } from 'node:timers/promises';
 import { parseMetrics, sumOf } from '../../test/metrics/parse.ts';
+import { processorTimeOf } from '../../test/support/processor-time.ts';
 import { type Cleanup, type Figure, percentile, round } from '../figure.ts';
-import { processorTime } from '../load/processor-time.ts';
 import { serveStreams } from '../load/served-streams.ts';
 
 const STREAMS = 10_000;
@@ -21,12 +21,12 @@ export async function metricsScrape(cleanup: Cleanup): Promise<Figure[]> {
   const open = sumOf(parseMetrics(text), 'sidekey_streams');
   if (open !== STREAMS) throw new Error(`${open} of ${STREAMS} streams are open`);
   const took: number[] = [];
-  const usedBefore = processorTime(server.pid);
+  const usedBefore = processorTimeOf(server.pid);
   for (let i = 0; i < SCRAPES; i += 1) {
     took.push((await scrape()).took);
     await pause(10);
   }
-  const used = processorTime(server.pid) - usedBefore;
+  const used = processorTimeOf(server.pid) - usedBefore;
   return [
     {
       name: 'metrics-scrape',

@@ -9,6 +9,8 @@ export const AUDIT_ACTIONS = {
   'audit.pruned': 'older rows were removed by age or size; the row has the hash of the last one',
   'audit.tokens_pruned': 'the records of JWT-SVIDs that ended before a time were removed',
   'svid.issued': 'SVIDs were issued; the row has the digest of their records',
+  'svid.revoked': 'an X.509-SVID was revoked before its end',
+  'svid.restored': 'a revocation that was a hold was undone',
   'entry.created': 'an entry was created',
   'entry.changed': 'an entry was changed',
   'entry.deleted': 'an entry was deleted',

@@ -20,6 +20,7 @@ export const ERRORS = {
   ERR_TOKEN_EXISTS: { status: 409, title: 'A token of that name exists' },
   ERR_ROTATION_LIMIT: { status: 409, title: 'Too many authorities are still valid' },
   ERR_AUTHORITY_STATE: { status: 409, title: 'The state of the authority does not allow it' },
+  ERR_REVOCATION: { status: 409, title: 'The certificate cannot be revoked or restored' },
   ERR_BACKUP_RUNNING: { status: 409, title: 'Another backup is being made' },
   ERR_REVISION: { status: 412, title: 'Somebody else changed the entry' },
   ERR_TOO_LARGE: { status: 413, title: 'The body is larger than the limit' },

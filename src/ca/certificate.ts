@@ -96,7 +96,7 @@ function keyUsage(bits: number, unusedBits: number): Buffer {
   return extension(KEY_USAGE, bitString(Uint8Array.of(bits), unusedBits), 'critical');
 }
 
-function extension(id: Buffer, value: Buffer, critical?: 'critical'): Buffer {
+export function extension(id: Buffer, value: Buffer, critical?: 'critical'): Buffer {
   return critical === undefined ? sequence(id, octetString(value)) : sequence(id, TRUE, octetString(value));
 }
 

@@ -175,7 +175,7 @@ function print(report: BackupReport | RestoreReport, { output, check }: RestoreF
 function warn({ authorities, knownTaints, manifest }: BackupReport, madeAt: string): void {
   const trusted = authorities.filter(({ state }) => state !== 'tainted');
   const lines = [
-    `Everything after ${madeAt} is lost: changes of entries, bundles and aliases; revocations; deletions of tokens, so that a token that was deleted since then is valid again; and the record of SVIDs that were issued since then.`,
+    `Everything after ${madeAt} is lost: changes of entries, bundles and aliases; revocations, so that a certificate that was revoked since then is accepted again until it ends; deletions of tokens, so that a token that was deleted since then is valid again; and the record of SVIDs that were issued since then.`,
     ...knownTaints.map(
       (id) => `${id} was tainted after the backup, as the replaced directory says, and stays tainted.`,
     ),

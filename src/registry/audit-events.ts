@@ -1,8 +1,9 @@
-/** The audit's events for changes of entries, aliases, bundles and tokens. Values of environment selectors and tokens' texts are left out. */
+/** The audit's events for changes of entries, aliases, bundles, tokens and revocations. Values of environment selectors and tokens' texts are left out. */
 
 import { createHash } from 'node:crypto';
 import { redactSelector } from '../attest/index.ts';
 import type { Actor, AuditEvent } from '../audit/index.ts';
+import type { Revocation } from '../base/index.ts';
 import type { Alias } from './alias.ts';
 import type { Entry } from './entry-fields.ts';
 import { entryToJson } from './entry-json.ts';
@@ -64,6 +65,29 @@ export function tokenEvent({ before, after }: Change<Token>, by: By): AuditEvent
     target: (after ?? before)!.name,
     before: before && tokenShown(before),
     after: after && tokenShown(after),
+  };
+}
+
+export function revocationEvent({ before, after }: Change<Revocation>, by: By): AuditEvent {
+  const { serial, spiffeId } = (after ?? before)!;
+  return {
+    ...by,
+    action: after === undefined ? 'svid.restored' : 'svid.revoked',
+    target: serial,
+    spiffeId,
+    before: before && revocationShown(before),
+    after: after && revocationShown(after),
+  };
+}
+
+function revocationShown({ entryId, authorityId, notAfter, revokedAt, reason }: Revocation): object {
+  const time = (instant: number) => new Date(instant).toISOString();
+  return {
+    reason,
+    entry_id: entryId,
+    authority_id: authorityId,
+    revoked_at: time(revokedAt),
+    not_after: time(notAfter),
   };
 }
 

@@ -34,6 +34,7 @@ export { parseRfc3339 } from './instant.ts';
 export { MatchIndex, missing } from './match.ts';
 export { Place, readObject, show } from './place.ts';
 export { openRegistry } from './registry.ts';
+export type { Revocations } from './revocations.ts';
 export { copyDatabase } from './sqlite/copy.ts';
 export { checkDatabase, trustDomainIn } from './sqlite/restored-database.ts';
 export { openSqliteStore } from './sqlite/sqlite-store.ts';

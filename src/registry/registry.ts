@@ -16,6 +16,7 @@ import { FurtherLimits } from './further-limits.ts';
 import { insertInOrder, listPage, removeFromOrder } from './list.ts';
 import { MatchIndex } from './match.ts';
 import { type Keyed, keyed, nearestEntries } from './near.ts';
+import { Revocations } from './revocations.ts';
 import { planSource } from './source-plan.ts';
 import { entryExists, noSuchEntry, sameEntries, staleEntry } from './store/conflict.ts';
 import type { EntryUpdate } from './store/entry-store.ts';
@@ -42,7 +43,7 @@ const BULK = 100;
 const MOST_TWINS = 100;
 
 export interface RegistryParts {
-  readonly store: Pick<Store, 'entries' | 'bundles' | 'aliases' | 'tokens'>;
+  readonly store: Pick<Store, 'entries' | 'bundles' | 'aliases' | 'tokens' | 'revocations'>;
   readonly trustDomain: TrustDomain;
   readonly clock: Clock;
   readonly log: Log;
@@ -55,10 +56,14 @@ export async function openRegistry(parts: RegistryParts): Promise<Registry> {
   const federatedBundles = await FederatedBundles.open({ store: store.bundles, queue, clock, log });
   const aliases = await Aliases.open({ store: store.aliases, queue, clock, log });
   const tokens = await Tokens.open({ store: store.tokens, queue, clock, log });
-  return new StoredRegistry({ ...parts, queue, federatedBundles, aliases, tokens }, await store.entries.load());
+  const revocations = await Revocations.open({ store: store.revocations, queue, clock, log });
+  const opened = { ...parts, queue, federatedBundles, aliases, tokens, revocations };
+  return new StoredRegistry(opened, await store.entries.load());
 }
 
-interface StoredRegistryParts extends RegistryParts, Pick<Registry, 'federatedBundles' | 'aliases' | 'tokens'> {
+interface StoredRegistryParts
+  extends RegistryParts,
+    Pick<Registry, 'federatedBundles' | 'aliases' | 'tokens' | 'revocations'> {
   readonly queue: WriteQueue;
 }
 
@@ -76,6 +81,7 @@ class StoredRegistry implements Registry {
   readonly federatedBundles: FederatedBundles;
   readonly aliases: Aliases;
   readonly tokens: Tokens;
+  readonly revocations: Revocations;
   readonly #parts: StoredRegistryParts;
   readonly #entries = new Map<string, Entry>();
   readonly #bySpiffeId = new EntriesBySpiffeId();
@@ -98,6 +104,7 @@ class StoredRegistry implements Registry {
     this.federatedBundles = parts.federatedBundles;
     this.aliases = parts.aliases;
     this.tokens = parts.tokens;
+    this.revocations = parts.revocations;
     for (const entry of entries) this.#put(entry);
   }
 

@@ -6,6 +6,7 @@ import type { Selector, SpiffeId, TrustDomain } from '../spiffe/index.ts';
 import type { Aliases } from './aliases.ts';
 import type { Entry } from './entry-fields.ts';
 import type { FederatedBundles } from './federated-bundles.ts';
+import type { Revocations } from './revocations.ts';
 import type { Tokens } from './tokens.ts';
 
 export type { Entry } from './entry-fields.ts';
@@ -76,6 +77,7 @@ export interface Registry {
   readonly federatedBundles: FederatedBundles;
   readonly aliases: Aliases;
   readonly tokens: Tokens;
+  readonly revocations: Revocations;
   /** Number of entries. */
   readonly size: number;
   /** Number of writes that run or wait. */

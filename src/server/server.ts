@@ -27,6 +27,7 @@ import { Ledger } from '../delivery/index.ts';
 import { Decisions, Identities } from '../identity/index.ts';
 import { JwtSvids } from '../jwt/index.ts';
 import type { Registry } from '../registry/index.ts';
+import { LocalRevoker } from '../revocation/index.ts';
 import { secretDiscoveryService } from '../sds/index.ts';
 import { standardServices } from '../standard/index.ts';
 import { createLog, droppedLogLines, LogCounts } from '../telemetry/index.ts';
@@ -235,6 +236,13 @@ async function start(
     onConnection: (socket, peer, reading) => wire.inject(socket, peer, reading),
   });
 
+  parts.own(
+    new LocalRevoker({
+      ...{ trustDomain, ca, identities, ledger, clock, log },
+      revocations: registry.revocations,
+      issuances: store.issuances,
+    }),
+  );
   const failedReloads = new FailedReloads(clock);
   const reloaded = { registry, entryRules, failedReloads };
   const listening = new Set<string>();

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import type { SidekeyError } from '../../src/base/errors.ts';
 import { type ConfigSources, loadServeConfig } from '../../src/config/load.ts';
+import { processorTime } from '../support/processor-time.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 type Sources = Partial<ConfigSources>;
@@ -53,6 +54,7 @@ test('root needs a trust domain only', async () => {
     newRoot: false,
     bundleFor: 'identified',
     workloadApiHold: false,
+    revocationEpoch: true,
     watchEntries: false,
     disableSpiffeCertValidation: false,
     x509SvidTtl: 3_600,
@@ -162,6 +164,7 @@ allowWeakSelectors: true
 newRoot: true
 bundleFor: anyone
 workloadApiHold: true
+revocationEpoch: false
 watchEntries: true
 disableSpiffeCertValidation: false
 x509SvidTtl: 20s
@@ -244,6 +247,7 @@ sdsAllBundlesName: roots
       newRoot: true,
       bundleFor: 'anyone',
       workloadApiHold: true,
+      revocationEpoch: false,
       watchEntries: true,
       disableSpiffeCertValidation: false,
       x509SvidTtl: 20,
@@ -621,9 +625,10 @@ test('a file that is not regular, too large, or has very many keys is refused in
   const large = yaml(t, '#\n'.repeat(40_000));
   assert.match((await faults({ flags: { config: large } }))[0]!, /cannot be read: it has 80000 bytes; at most 65536/);
   const keys = yaml(t, Array.from({ length: 7_000 }, (_, n) => `k${n}: 1\n`).join(''));
-  const begun = performance.now();
+  const begun = processorTime();
   assert.equal((await faults({ flags: { config: keys } })).length, 100);
-  assert.ok(performance.now() - begun < 5_000, `${performance.now() - begun} ms`);
+  const used = processorTime(begun);
+  assert.ok(used < 10_000, `${used} ms`);
 });
 
 test('what a file with faults would have set is not missed', async (t) => {

@@ -182,7 +182,7 @@ describe('--watch-entries', { timeout: 120_000, concurrency: 2 }, () => {
       took.push(performance.now() - begun);
       await sleep(10);
     }
-    took.sort((a, b) => a - b);
-    assert.ok(took.at(-1)! < 2_000, `longest answer: ${took.at(-1)} ms of ${took.length}`);
+    // Read in one piece, it would stop all requests but the first until the end.
+    assert.ok(took.length > 5, `answers meanwhile: ${took.join(', ')} ms`);
   });
 });

@@ -94,7 +94,7 @@ describe('few descriptors', { concurrency: 2, timeout: 120_000 }, () => {
     });
     const begun = performance.now();
     await Promise.all(closed);
-    assert.ok(performance.now() - begun < 4_000, 'before the timeout of a request');
+    assert.ok(performance.now() - begun < 25_000, 'before the timeout of a request');
   });
 
   it('one uid that takes all connections of the pipe that it may get leaves the others some, and the log tells', async (t) => {

@@ -7,6 +7,7 @@ import { SidekeyError } from '../../src/base/errors.ts';
 import { loadEntriesFile } from '../../src/entries-file/entries-file.ts';
 import type { EntryRules } from '../../src/registry/types.ts';
 import { open, TRUST_DOMAIN, temporaryDirectory } from '../registry/support.ts';
+import { processorTime } from '../support/processor-time.ts';
 
 function rules(): EntryRules {
   return { trustDomain: TRUST_DOMAIN, allowWeakSelectors: false };
@@ -387,12 +388,12 @@ test('keys and aliases by the ten thousand take no time that grows with their sq
     [`entries:\n${many((n) => `- [&a${n} x, *a${n}]\n`)}`, /^\d+: there are more than 1000 aliases/],
   ];
   for (const [content, says] of cases) {
-    const begun = performance.now();
+    const begun = processorTime();
     const problems = await refused(t, content);
-    const took = performance.now() - begun;
+    const used = processorTime(begun);
     assert.match(problems[0]!, says);
     assert.ok(problems.length <= 101, String(problems.length));
-    assert.ok(took < 8_000, `${content.slice(0, 20)}: ${took} ms`);
+    assert.ok(used < 15_000, `${content.slice(0, 20)}: ${used} ms`);
   }
 });
 

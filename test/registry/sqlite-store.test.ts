@@ -19,6 +19,7 @@ import { openSqliteStore } from '../../src/registry/sqlite/sqlite-store.ts';
 import type { Store } from '../../src/registry/store/store.ts';
 import { parseTrustDomain } from '../../src/spiffe/id.ts';
 import { NOBODY, runChild, whyNotNobody } from '../support/child.ts';
+import { revocation } from './store/revocations.ts';
 import { alias, byId, entry, next, refuses as refused, write } from './store/values.ts';
 import { TRUST_DOMAIN, temporaryDirectory } from './support.ts';
 
@@ -311,6 +312,41 @@ test('an alias is found by its name, an entry by its keys, and a change by its n
     const plan = JSON.stringify(db.prepare(`EXPLAIN QUERY PLAN ${sql}`).all());
     assert.match(plan, index);
     assert.doesNotMatch(plan, /SCAN|TEMP B-TREE/);
+  }
+});
+
+test('unexpired certificates are found by an index of the ends, whatever is looked for', async (t) => {
+  const file = await filled(t, 1);
+  const prepare = t.mock.method(Sqlite.prototype, 'prepare');
+  openStore(t, file);
+  const searches = prepare.mock.calls
+    .map(({ arguments: [sql] }) => sql as string)
+    .filter((sql) => sql.includes('not_after BETWEEN'));
+  prepare.mock.restore();
+  assert.equal(searches.length, 3);
+  const db = new Sqlite(file, { readonly: true });
+  t.after(() => db.close());
+  const query = { from: 1, to: 2, value: 'x', limit: 1 };
+  for (const sql of searches) {
+    const plan = JSON.stringify(db.prepare(`EXPLAIN QUERY PLAN ${sql}`).all(query));
+    assert.match(plan, /SEARCH issuances USING INDEX issuances_by_end \(not_after>\? AND not_after<\?\)/);
+    assert.doesNotMatch(plan, /TEMP B-TREE/);
+  }
+  const latest = "SELECT max(not_after) FROM issuances WHERE kind = 'x509'";
+  assert.match(JSON.stringify(db.prepare(`EXPLAIN QUERY PLAN ${latest}`).all()), /issuances_by_end/);
+});
+
+test('a revocation that was edited by hand is not loaded', async (t) => {
+  for (const edit of ["serial = '0x1'", "serial = ''", "reason = 'remove-from-crl'", "reason = 'toString'"]) {
+    const file = newFile(t);
+    const store = openSqliteStore({ path: file, trustDomain: TRUST_DOMAIN });
+    await store.revocations.add([revocation('01')]);
+    await store.close();
+    const db = new Sqlite(file);
+    db.exec(`UPDATE revocations SET ${edit}`);
+    db.close();
+    const error = await refused(openStore(t, file).revocations.load(), 'ERR_STORE');
+    assert.match(error.message, /is damaged \(revocation/);
   }
 });
 

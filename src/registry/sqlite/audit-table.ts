@@ -21,7 +21,7 @@ import type { Access } from './access.ts';
 /** The bytes that a row takes besides its record, about. */
 const ROW_BYTES = 80;
 /** The bytes that an issuance takes besides its SPIFFE ID, which is stored twice, about. */
-const ISSUANCE_BYTES = 170;
+const ISSUANCE_BYTES = 185;
 
 /** For the other tables: adds rows inside their transactions. */
 export interface AuditLog {

@@ -1,13 +1,24 @@
 /** The table of issuances, in the order of recording. */
 
 import { type IssuedDetail, issuanceLine, LineDigest, SERVER } from '../../audit/index.ts';
-import type { IssuanceRecord } from '../../base/index.ts';
-import { type IssuanceStore, TOKEN_SPAN_MS } from '../store/issuance-store.ts';
+import { type IssuanceRecord, Slices } from '../../base/index.ts';
+import { type IssuanceStore, type IssuanceTarget, TOKEN_SPAN_MS } from '../store/issuance-store.ts';
 import type { Access } from './access.ts';
 import { type AuditLog, issuanceBytes } from './audit-table.ts';
 
 const COLUMNS = `kind, serial, spiffe_id AS spiffeId, entry_id AS entryId, authority_id AS authorityId,
   not_before AS notBefore, not_after AS notAfter, issued_at AS issuedAt`;
+
+/** `value` is that of the statement's column. Times in milliseconds since the epoch. */
+interface EndsQuery {
+  readonly from: number;
+  readonly to: number;
+  readonly value: string;
+  readonly limit: number;
+}
+
+/** A search of the unexpired certificates runs in so many parts, between which the event loop runs. */
+const SEARCH_PARTS = 32;
 
 /** @param audit undefined: no rows in the audit, for comparisons only */
 export function issuanceTable(
@@ -26,6 +37,16 @@ export function issuanceTable(
     `SELECT ${COLUMNS} FROM issuances WHERE spiffe_id = @spiffeId ORDER BY sequence DESC LIMIT @limit`,
   );
   const isIssued = db.prepare<[string]>('SELECT 1 FROM issuances WHERE spiffe_id = ? LIMIT 1');
+  const latestEnd = db.prepare<[], number | null>("SELECT max(not_after) FROM issuances WHERE kind = 'x509'").pluck();
+  // The `+` keeps the planner from an index with ended certificates in it.
+  const unexpiredOf = (column: string) =>
+    db.prepare<[EndsQuery], IssuanceRecord & { sequence: number }>(`
+      SELECT sequence, ${COLUMNS} FROM issuances
+      WHERE kind = 'x509' AND not_after BETWEEN @from AND @to AND +${column} = @value
+      ORDER BY not_after DESC, sequence DESC LIMIT @limit`);
+  const bySerial = unexpiredOf('serial');
+  const bySpiffeId = unexpiredOf('spiffe_id');
+  const byEntry = unexpiredOf('entry_id');
   // The newest one stays, because the next number follows it.
   const ended = `FROM issuances WHERE kind = 'jwt' AND not_after < @endedBefore
     AND sequence < (SELECT max(sequence) FROM issuances)`;
@@ -36,6 +57,11 @@ export function issuanceTable(
   const prune = db.prepare<[{ endedBefore: number; limit: number }]>(
     `DELETE FROM issuances WHERE sequence IN (SELECT sequence ${ended} ORDER BY not_after LIMIT @limit)`,
   );
+
+  const searchFor = (target: IssuanceTarget) => {
+    if ('serial' in target) return [bySerial, target.serial] as const;
+    return 'entryId' in target ? ([byEntry, target.entryId] as const) : ([bySpiffeId, target.spiffeId] as const);
+  };
 
   /** Adds the row that lets these tokens be removed, if there is none yet. */
   const markRemoved = (endedBefore: number, at: number): void => {
@@ -63,6 +89,19 @@ export function issuanceTable(
         }
       }),
     newest: async (query) => read(() => (query.spiffeId === undefined ? ofAll : ofOne).all(query)),
+    unexpired: async (target, now, limit) => {
+      const [search, value] = searchFor(target);
+      const slices = new Slices();
+      const found: (IssuanceRecord & { sequence: number })[] = [];
+      let to = read(() => latestEnd.get()) ?? 0;
+      const span = Math.ceil((to - now + 1) / SEARCH_PARTS);
+      for (; to >= now && found.length < limit; to -= span) {
+        const query = { from: Math.max(now, to - span + 1), to, value, limit: limit - found.length };
+        found.push(...read(() => search.all(query)));
+        if (slices.isOver()) await slices.next();
+      }
+      return found.sort((a, b) => b.sequence - a.sequence).map(({ sequence: _, ...record }) => record);
+    },
     pruneTokens: async (now, limit) => {
       // Only whole groups end before this.
       const endedBefore = Math.floor(now / TOKEN_SPAN_MS) * TOKEN_SPAN_MS;

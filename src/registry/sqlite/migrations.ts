@@ -159,6 +159,20 @@ export const MIGRATIONS: readonly string[] = [
     ))
     BEGIN SELECT raise(ABORT, 'issuances are deleted only by pruning'); END;
   `,
+  // Ends grow, so a new row goes to the end of the index and costs issuance almost nothing. An index of serial numbers or
+  // entries would write another page for each issuance.
+  `
+  CREATE TABLE revocations (
+    serial       TEXT PRIMARY KEY,
+    authority_id TEXT NOT NULL,
+    spiffe_id    TEXT NOT NULL,
+    entry_id     TEXT NOT NULL,
+    not_after    INTEGER NOT NULL,
+    revoked_at   INTEGER NOT NULL,
+    reason       TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX issuances_by_end ON issuances (not_after) WHERE kind = 'x509';
+  `,
 ];
 
 /**

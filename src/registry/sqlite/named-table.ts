@@ -11,7 +11,7 @@ export interface NamedTableParts<T, Row> {
   /** The first is the name. The column `revision`, which every such table has, is not included. */
   readonly columns: readonly (keyof Row & string)[];
   /** The noun in messages and in the change feed. */
-  readonly what: Exclude<StoreChange['of'], 'entry'>;
+  readonly what: Exclude<StoreChange['of'], 'entry' | 'revocation'>;
   toRow(value: T): Row;
   /** @throws {Error} if the row is invalid, which means that the database was edited by hand */
   fromRow(row: Row): T;

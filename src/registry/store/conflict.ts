@@ -99,3 +99,16 @@ export function staleName(
     { extra: { revision_number: revision.present } },
   );
 }
+
+/** ERR_NOT_FOUND: the write removes the revocation of a certificate that is not revoked. */
+export function noSuchRevocation(serial: string): SidekeyError {
+  return new SidekeyError('ERR_NOT_FOUND', `the certificate with the serial number ${serial} is not revoked`);
+}
+
+/** ERR_REVISION: the write removes another revocation of the certificate than the present one. */
+export function staleRevocation(serial: string): SidekeyError {
+  return new SidekeyError(
+    'ERR_REVISION',
+    `somebody else has revoked the certificate with the serial number ${serial} anew: read its revocation again`,
+  );
+}

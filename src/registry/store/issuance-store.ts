@@ -8,6 +8,9 @@ import type { IssuanceRecord } from '../../base/index.ts';
  */
 export const TOKEN_SPAN_MS = 10 * 60_000;
 
+/** The issuances that are looked for. */
+export type IssuanceTarget = { readonly serial: string } | { readonly spiffeId: string } | { readonly entryId: string };
+
 export interface IssuanceStore {
   /**
    * Durable when the promise resolves. One transaction, with a row of the audit for the certificates and for each group of
@@ -16,6 +19,14 @@ export interface IssuanceStore {
   recordIssuances(records: readonly IssuanceRecord[]): Promise<void>;
   /** The newest issuances of a SPIFFE ID, or of all if none is given; newest first. @throws ERR_STORE */
   newest(query: { spiffeId?: string; limit: number }): Promise<IssuanceRecord[]>;
+  /**
+   * The issuances of certificates that have not ended, newest first. The time it takes grows with the number of all
+   * unexpired certificates, not with that of all issuances.
+   * @param now milliseconds since the epoch
+   * @param limit maximum number; if there are more, those that end last
+   * @throws ERR_STORE
+   */
+  unexpired(target: IssuanceTarget, now: number, limit: number): Promise<IssuanceRecord[]>;
   /**
    * Deletes records of tokens whose span is over, at most `limit` of them; first adds a row of the audit that says so. A
    * power cut may bring them back. The newest record of all stays.

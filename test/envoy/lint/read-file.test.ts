@@ -7,6 +7,7 @@ import path from 'node:path';
 import { describe, test } from 'node:test';
 import { lintBootstrap } from '../../../src/envoy/lint/lint.ts';
 import { readFile } from '../../../src/envoy/lint/read-file.ts';
+import { processorTime } from '../../support/processor-time.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 import { ENVOYS } from '../support.ts';
 
@@ -112,10 +113,10 @@ describe('a text is read as Envoy reads it', () => {
   });
 
   test('a text that takes long to read is given up', () => {
-    const begun = performance.now();
+    const begun = processorTime();
     lintBootstrap(`a:\n  b: {\n${'x: {\n'.repeat(2_000)}`, 'f');
     const doubled = Array.from({ length: 40 }, (_, i) => `b${i + 1}: &b${i + 1} [*b${i}, *b${i}]\n`).join('');
     lintBootstrap(`b0: &b0 []\n${doubled}static_resources: { clusters: *b40 }\n`, 'f');
-    assert.ok(performance.now() - begun < 8_000);
+    assert.ok(processorTime(begun) < 10_000);
   });
 });

@@ -5,6 +5,7 @@ import type { ChangeCursor, StoreChange } from '../../../src/registry/store/chan
 import type { Revisioned } from '../../../src/registry/store/named-store.ts';
 import type { Store } from '../../../src/registry/store/store.ts';
 import type { MakeDatabase } from './conformance.ts';
+import { revocation } from './revocations.ts';
 import { alias, bundle, entry, next, write } from './values.ts';
 
 /** `entry a`, or `entry a deleted`. */
@@ -132,7 +133,7 @@ export function testChangeFeed(database: MakeDatabase): void {
     const name = fc.constantFrom('a', 'b', 'c', 'd');
     const step = fc.record({
       by: fc.constantFrom(0, 1),
-      of: fc.constantFrom('entry', 'bundle', 'alias', 'follow'),
+      of: fc.constantFrom('entry', 'bundle', 'alias', 'revocation', 'follow'),
       name,
       remove: fc.boolean(),
       limit: fc.integer({ min: 1, max: 4 }),
@@ -163,6 +164,7 @@ async function everything(store: Store): Promise<Everything> {
   for (const one of await store.entries.load()) all.set(`entry ${one.id}`, one);
   for (const one of await store.bundles.load()) all.set(`bundle ${one.value.trustDomain}`, one);
   for (const one of await store.aliases.load()) all.set(`alias ${one.value.host}`, one);
+  for (const one of await store.revocations.load()) all.set(`revocation ${one.serial}`, one);
   return all;
 }
 
@@ -209,6 +211,12 @@ async function change(store: Store, of: StoreChange['of'], name: string, remove:
     if (before === undefined) return store.entries.write(write({ create: [entry(name)] }));
     if (remove) return store.entries.write(write({ delete: [{ id: name, revision: before.revisionNumber }] }));
     return store.entries.write(write({ update: [{ entry: next(before), replaces: before.revisionNumber }] }));
+  }
+  if (of === 'revocation') {
+    const serial = Buffer.from(name).toString('hex');
+    const before = (await store.revocations.load()).find((one) => one.serial === serial);
+    if (before === undefined) return store.revocations.add([revocation(serial)]);
+    return remove ? store.revocations.remove([before]) : undefined;
   }
   const host = `${name}.example`;
   const named = of === 'bundle' ? store.bundles : store.aliases;

@@ -12,6 +12,7 @@ import { testEntries } from './entries.ts';
 import { testIssuances } from './issuances.ts';
 import { testLifetime } from './lifetime.ts';
 import { testNamed } from './named.ts';
+import { testRevocations } from './revocations.ts';
 
 /** An empty database of the trust domain `ilinux.io`, removed after the test. */
 export interface TestDatabase {
@@ -29,6 +30,7 @@ export function describeStore(implementation: string, database: MakeDatabase): v
   describe(`${implementation} as a store`, () => {
     testEntries(database);
     testNamed(database);
+    testRevocations(database);
     testIssuances(database);
     testDecisions(database);
     testAudit(database);

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import fc from 'fast-check';
 import type { IssuanceRecord } from '../../../src/base/issuance.ts';
 import { TOKEN_SPAN_MS } from '../../../src/registry/store/issuance-store.ts';
 import type { MakeDatabase } from './conformance.ts';
@@ -46,6 +47,71 @@ export function testIssuances(database: MakeDatabase): void {
     await issuances.recordIssuances([issuance('01', 'a'), issuance('02', 'a'), issuance('03', 'b')]);
     assert.deepEqual(await issuances.issuedOf(['a', 'c']), new Set(['a']));
     assert.deepEqual(await issuances.issuedOf([]), new Set());
+  });
+
+  test('unexpired certificates are found by serial number, SPIFFE ID and entry, newest first', async (t) => {
+    const { issuances } = await database(t).open();
+    const NOW = 1_900_000_000_000;
+    const one = (serial: string, end: number, more: Partial<IssuanceRecord> = {}) => ({
+      ...issuance(serial, 'a'),
+      notAfter: NOW + end,
+      ...more,
+    });
+    const all = [
+      one('01', -1),
+      one('02', 86_400_000),
+      one('03', 0),
+      one('04', 3_600_000, { entryId: 'f' }),
+      one('05', 7_200_000, { spiffeId: 'b' }),
+      one('06', 3_600_000, { kind: 'jwt' }),
+      one('07', 3_600_000),
+    ];
+    await issuances.recordIssuances(all);
+    const found = async (...query: Parameters<typeof issuances.unexpired>) =>
+      (await issuances.unexpired(...query)).map(({ serial }) => serial);
+    assert.deepEqual(await issuances.unexpired({ serial: '04' }, NOW, 9), [all[3]]);
+    for (const serial of ['01', '06', '08']) assert.deepEqual(await found({ serial }, NOW, 9), []);
+    assert.deepEqual(await found({ spiffeId: 'a' }, NOW, 9), ['07', '04', '03', '02']);
+    assert.deepEqual(await found({ entryId: 'e' }, NOW, 9), ['07', '05', '03', '02']);
+    assert.deepEqual(await found({ entryId: 'e' }, NOW, 2), ['05', '02'], 'those that end last');
+    assert.deepEqual(await found({ entryId: 'e' }, NOW + 86_400_001, 9), []);
+    assert.deepEqual(await found({ entryId: 'g' }, NOW, 9), []);
+  });
+
+  test('of any records those are found that have not ended', async (t) => {
+    const record = fc.record({
+      kind: fc.constantFrom('x509' as const, 'jwt' as const),
+      spiffeId: fc.constantFrom('a', 'b'),
+      entryId: fc.constantFrom('e', 'f'),
+      notAfter: fc.oneof(fc.integer({ min: 0, max: 200 }), fc.integer({ min: 0, max: 10_000_000_000_000 })),
+    });
+    const query = fc.record({ now: fc.integer({ min: 0, max: 200 }), limit: fc.integer({ min: 1, max: 20 }) });
+    await fc.assert(
+      fc.asyncProperty(fc.array(record, { maxLength: 20 }), query, async (given, { now, limit }) => {
+        const { issuances } = await database(t).open();
+        const base = await issuances.newest({ limit: 1_000 });
+        const before = base.length;
+        const all = given.map((one, at) => ({ ...issuance((before + at).toString(16).padStart(4, '0'), ''), ...one }));
+        await issuances.recordIssuances(all);
+        const lasting = [...all.toReversed(), ...base].filter(
+          ({ kind, notAfter }) => kind === 'x509' && notAfter >= now,
+        );
+        for (const entryId of ['e', 'f']) {
+          const expected = lasting.filter((one) => one.entryId === entryId);
+          const found = await issuances.unexpired({ entryId }, now, limit);
+          assert.equal(found.length, Math.min(limit, expected.length));
+          if (expected.length <= limit) assert.deepEqual(found, expected);
+          assert.deepEqual(
+            found.map(({ notAfter }) => notAfter).toSorted((a, b) => b - a),
+            expected
+              .map(({ notAfter }) => notAfter)
+              .toSorted((a, b) => b - a)
+              .slice(0, limit),
+          );
+        }
+      }),
+      { numRuns: 30 },
+    );
   });
 
   test('records of tokens are deleted when the span of their end is over, those of certificates never', async (t) => {

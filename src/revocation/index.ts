@@ -1,0 +1,3 @@
+/** Revocation: from a request to the lists that proxies have acknowledged. */
+
+export { LocalRevoker } from './revoker.ts';
