@@ -7,6 +7,7 @@ import { BODY_LIMIT, type Clock, ERRORS, type ErrorCode, refuseDeep, SidekeyErro
 import type { Ledger } from '../delivery/index.ts';
 import type { Decisions, Identities } from '../identity/index.ts';
 import type { AuditStore, EntryRules, Registry, WarningsOf } from '../registry/index.ts';
+import type { Revoker } from '../revocation/index.ts';
 import type { ReservedNames } from '../spiffe/index.ts';
 import { type Counters, type LimitName, type Log, ownedLog } from '../telemetry/index.ts';
 import { type AdminCaller, checkRole, identify, type Requester } from './access.ts';
@@ -32,6 +33,7 @@ import { sendProblem, toSidekeyError } from './problem.ts';
 import { addProxyRoutes } from './proxies.ts';
 import { schemaController } from './query.ts';
 import type { RequestCounts } from './request-counts.ts';
+import { addRevocationRoutes } from './revocations.ts';
 import { NEEDS_OF_UNKNOWN, type Needs, needsOf } from './roles.ts';
 import { DOCUMENT, NO_QUERY } from './schema.ts';
 import { addTokenRoutes } from './tokens.ts';
@@ -47,6 +49,7 @@ declare module 'fastify' {
 export interface AppOptions {
   readonly registry: Registry;
   readonly ca: AdminCa;
+  readonly revoker: Revoker;
   /** The rules for reading entries. */
   readonly entryRules: EntryRules;
   /** The warnings for accepted entries that probably do not do what was meant. */
@@ -174,6 +177,7 @@ export function createApp(options: AppOptions): FastifyInstance {
   addBundleRoutes(app, options, byOf);
   addAliasRoutes(app, options.registry, byOf, options.reservedNames);
   addCaRoutes(app, options.ca, byOf);
+  addRevocationRoutes(app, options, byOf);
   addProxyRoutes(app, options);
   addDecisionRoutes(app, options.decisions);
   addAuditRoutes(app, options.audit);

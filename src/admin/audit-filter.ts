@@ -36,12 +36,16 @@ export function issuedIn({ action, detail }: AuditRecord): IssuedDetail | undefi
   return action === 'svid.issued' ? (detail as unknown as IssuedDetail) : undefined;
 }
 
-/** For rows other than those of issuances. */
+/** For rows other than those of issuances. A serial number is also that of a revocation. */
 export function matchesRow({ record, at }: ReadRow, filter: AuditFilter): boolean {
-  if (filter.serial !== undefined || !isOf(record, filter)) return false;
+  if (!isOf(record, filter) || !isOfSerial(record, filter.serial)) return false;
   if (filter.target !== undefined && record.target !== filter.target) return false;
   if (filter.spiffeId !== undefined && record.spiffe_id !== filter.spiffeId) return false;
   return isBetween(at, filter);
+}
+
+function isOfSerial({ action, target }: AuditRecord, serial: string | undefined): boolean {
+  return serial === undefined || ((action === 'svid.revoked' || action === 'svid.restored') && target === serial);
 }
 
 /** Whether any issuance of a row may match, as far as the row says. */

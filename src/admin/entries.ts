@@ -2,7 +2,7 @@
 
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { Static } from 'typebox';
-import { API_SOURCE, FILE_SOURCE, type Problem, SidekeyError } from '../base/index.ts';
+import { API_SOURCE, FILE_SOURCE, type Problem, type RevocationReason, SidekeyError } from '../base/index.ts';
 import { declaredLines } from '../entries-file/index.ts';
 import {
   declaredWarning,
@@ -18,13 +18,18 @@ import {
   type Registry,
   type WarningsOf,
 } from '../registry/index.ts';
+import type { Revoker } from '../revocation/index.ts';
 import type { Log } from '../telemetry/index.ts';
 import type { ByOf } from './actor.ts';
 import { badMember, isObject, readExport, readIfMatch, readListQuery } from './entry-requests.ts';
+import { nothingRevokedJson, revokedJson } from './revocation-json.ts';
+import { DELETE_QUERY, REVOKED } from './revocation-schema.ts';
+import { deleteAndRevoke } from './revoked-entry.ts';
 import * as schema from './schema.ts';
 
 interface EntryRoutesParts {
   readonly registry: Registry;
+  readonly revoker: Revoker;
   readonly entryRules: EntryRules;
   readonly warningsOf: WarningsOf;
   readonly log: Log;
@@ -33,7 +38,7 @@ interface EntryRoutesParts {
 
 export function addEntryRoutes(
   app: FastifyInstance,
-  { registry, entryRules: rules, warningsOf, log, self }: EntryRoutesParts,
+  { registry, revoker, entryRules: rules, warningsOf, log, self }: EntryRoutesParts,
   byOf: ByOf,
 ): void {
   const warn = (warnings: readonly EntryWarning[], stored: (index: number) => Entry | undefined, isList: boolean) =>
@@ -135,21 +140,32 @@ export function addEntryRoutes(
     },
   );
 
-  app.delete<{ Params: Static<typeof schema.ENTRY_PARAMS> }>(
+  app.delete<{ Params: Static<typeof schema.ENTRY_PARAMS>; Querystring: Static<typeof DELETE_QUERY> }>(
     '/v1/entries/:id',
     {
       schema: {
         operationId: 'deleteEntry',
-        errors: ['ERR_REVISION'],
-        summary: 'Delete an entry',
+        errors: ['ERR_REVISION', 'ERR_REVOCATION', 'ERR_CA'],
+        summary: 'Delete an entry; with revoke, its unexpired certificates are revoked too, and the answer has them',
         params: schema.ENTRY_PARAMS,
         headers: schema.IF_MATCH,
-        response: { 204: schema.NOTHING },
+        querystring: DELETE_QUERY,
+        response: { 200: REVOKED, 204: schema.NOTHING },
       },
     },
     async (request, reply) => {
-      await registry.delete(request.params.id, readIfMatch(request.headers['if-match']), byOf(request));
-      return reply.code(204).send();
+      const { id } = request.params;
+      const { revoke: reason, wait } = request.query;
+      const ifRevision = readIfMatch(request.headers['if-match']);
+      const by = byOf(request);
+      if (reason === undefined) {
+        if (wait > 0) throw badMember('?wait', 'there is no revoke', 'it goes with revoke=REASON only');
+        await registry.delete(id, ifRevision, by);
+        return reply.code(204).send();
+      }
+      const what = { id, ifRevision, reason: reason as RevocationReason, waitMs: wait * 1_000, by };
+      const outcome = await deleteAndRevoke(registry, revoker, what);
+      return outcome === undefined ? nothingRevokedJson(revoker.proxies()) : revokedJson(outcome);
     },
   );
 }

@@ -1,7 +1,7 @@
-/** JSON schemas of events about streams, entries, issuances and authorities. */
+/** JSON schemas of events about streams, entries, issuances, revocations and authorities. */
 
 import Type, { type Static } from 'typebox';
-import { ISSUANCE_KINDS } from '../base/index.ts';
+import { ISSUANCE_KINDS, REVOCATION_REASONS, type RevocationReason } from '../base/index.ts';
 import { AUTHORITY_STATES, type AuthorityMove } from '../ca/index.ts';
 import { titled } from './titled.ts';
 
@@ -60,6 +60,20 @@ const ISSUANCE_EVENT = titled(
   ),
 );
 
+const REVOCATION_EVENT = titled(
+  'RevocationEvent',
+  Type.Object(
+    {
+      at: Timestamp,
+      serial: Type.String(),
+      spiffe_id: Type.String(),
+      entry_id: Type.String(),
+      reason: Type.Enum(Object.keys(REVOCATION_REASONS) as RevocationReason[]),
+    },
+    { ...CLOSED, description: 'of revoked and restored' },
+  ),
+);
+
 const AUTHORITY_EVENT = titled(
   'AuthorityEvent',
   Type.Object(
@@ -85,10 +99,11 @@ const LAGGED_EVENT = titled(
 export type StreamEventJson = Static<typeof STREAM_EVENT>;
 export type EntryEventJson = Static<typeof ENTRY_EVENT>;
 export type AuthorityEventJson = Static<typeof AUTHORITY_EVENT>;
+export type RevocationEventJson = Static<typeof REVOCATION_EVENT>;
 export type IssuanceEventJson = Static<typeof ISSUANCE_EVENT>;
 
 /** The data of one event. */
 export const EVENT = titled(
   'Event',
-  Type.Union([STREAM_EVENT, ENTRY_EVENT, ISSUANCE_EVENT, AUTHORITY_EVENT, LAGGED_EVENT]),
+  Type.Union([STREAM_EVENT, ENTRY_EVENT, ISSUANCE_EVENT, REVOCATION_EVENT, AUTHORITY_EVENT, LAGGED_EVENT]),
 );

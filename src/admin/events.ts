@@ -1,7 +1,7 @@
-/** `GET /v1/events`: events about streams, entries, issuances and authorities, as server-sent events. */
+/** `GET /v1/events`: events about streams, entries, issuances, revocations and authorities, as server-sent events. */
 
 import type { FastifyInstance } from 'fastify';
-import type { Clock, IssuanceRecord } from '../base/index.ts';
+import type { Clock, IssuanceRecord, Revocation } from '../base/index.ts';
 import type { AuthorityMove, CertificateAuthority } from '../ca/index.ts';
 import type { Ledger, StreamEvent } from '../delivery/index.ts';
 import type { Entry, EntryChange, Registry } from '../registry/index.ts';
@@ -12,6 +12,7 @@ import {
   type EntryEventJson,
   EVENT,
   type IssuanceEventJson,
+  type RevocationEventJson,
   type StreamEventJson,
 } from './event-schema.ts';
 import { time } from './time.ts';
@@ -19,7 +20,7 @@ import { time } from './time.ts';
 /** The sources of events. */
 export interface EventSources {
   readonly ledger: Pick<Ledger, 'watch'>;
-  readonly registry: Pick<Registry, 'get' | 'onChange'>;
+  readonly registry: Pick<Registry, 'get' | 'onChange' | 'revocations'>;
   /** Calls the listener for recorded SVIDs. Returns a function that stops this. */
   readonly onIssued: (listener: (records: readonly IssuanceRecord[]) => void) => () => void;
   readonly ca: Pick<CertificateAuthority, 'onMove'>;
@@ -61,6 +62,10 @@ export function createEventReaders({ ledger, registry, onIssued, ca, clock, coun
       onIssued((records) => {
         for (const record of records) tell('issued', issuanceEvent(record));
       }),
+      registry.revocations.onChange(({ revoked, restored }) => {
+        for (const one of revoked) tell('revoked', revocationEvent(one, clock.now()));
+        for (const one of restored) tell('restored', revocationEvent(one, clock.now()));
+      }),
       ca.onMove((move) => tell('authority_moved', authorityEvent(move))),
     ];
     return () => {
@@ -89,6 +94,10 @@ function entryEvent({ id, spiffeId, source, revisionNumber }: Entry, now: number
 
 function authorityEvent({ at, id, role, state, before }: AuthorityMove): AuthorityEventJson {
   return { at: time(at), authority_id: id, role, state, before: before ?? null };
+}
+
+function revocationEvent({ serial, spiffeId, entryId, reason }: Revocation, now: number): RevocationEventJson {
+  return { at: time(now), serial, spiffe_id: spiffeId, entry_id: entryId, reason };
 }
 
 function issuanceEvent(record: IssuanceRecord): IssuanceEventJson {

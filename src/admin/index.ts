@@ -11,6 +11,13 @@ export type { LevelControl } from './log-level.ts';
 export { openAdminTls } from './open-tls.ts';
 export type { ProxyJson, SecretJson, StreamJson } from './proxy-schema.ts';
 export { RequestCounts } from './request-counts.ts';
+export type {
+  RestoredJson,
+  RevocationJson,
+  RevocationProxyJson,
+  RevocationsJson,
+  RevokedJson,
+} from './revocation-schema.ts';
 export type { SourceChangesJson } from './schema.ts';
 export { listenAddress, listenOnTcp } from './tcp.ts';
 export type { AdminTls } from './tls.ts';

@@ -16,6 +16,10 @@ const ROUTES: Readonly<Record<string, Needs>> = {
   'PUT /v1/entries': 'entries',
   'PATCH /v1/entries/:id': 'entries',
   'DELETE /v1/entries/:id': 'entries',
+  'GET /v1/revocations': 'read',
+  // Who may delete an entry may also end what was issued for it.
+  'POST /v1/revocations': 'entries',
+  'DELETE /v1/revocations/:serial': 'entries',
   'GET /v1/aliases': 'read',
   'GET /v1/aliases/:host': 'read',
   'PUT /v1/aliases/:host': 'entries',

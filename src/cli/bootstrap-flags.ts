@@ -2,7 +2,7 @@
 
 import { isIP } from 'node:net';
 import path from 'node:path';
-import { type Problem, SidekeyError } from '../base/index.ts';
+import { DURATION_RULE, type Problem, parseDuration, SidekeyError } from '../base/index.ts';
 import { hostPort } from '../config/index.ts';
 import {
   type Address,
@@ -22,6 +22,7 @@ export interface BootstrapFlags {
   readonly upstream?: readonly string[];
   readonly local?: readonly string[];
   readonly tcp?: boolean;
+  readonly maxConnectionDuration?: string;
   readonly socket: string;
   readonly admin: string;
 }
@@ -58,6 +59,7 @@ export function readBootstrapFlags(flags: BootstrapFlags): BootstrapPlan {
   const admin = attempt('--admin', () => readListener(flags.admin));
   const listen = optional('--listen', flags.listen, readListener);
   const to = optional('--to', flags.to, readAddress);
+  const longest = optional('--max-connection-duration', flags.maxConnectionDuration, readLongest);
   const allow = (flags.allow ?? []).map((text) => attempt('--allow', () => readPeer(text)));
   const locals = new Map<string, Address>();
   for (const text of flags.local ?? []) {
@@ -105,7 +107,10 @@ export function readBootstrapFlags(flags: BootstrapFlags): BootstrapPlan {
 
   const everybody: AllowedPeer = { trustDomain: trustDomainOf(spiffeId!) };
   const inbound = listen && { listen, to: to!, allow: allow.length === 0 ? [everybody] : (allow as AllowedPeer[]) };
-  return { spiffeId: spiffeId!, socket: socket!, admin: admin!, tcp: flags.tcp === true, inbound, upstreams: known };
+  return {
+    ...{ spiffeId: spiffeId!, socket: socket!, admin: admin!, tcp: flags.tcp === true },
+    ...{ maxConnectionDuration: longest, inbound, upstreams: known },
+  };
 }
 
 function problemsOf(thrown: unknown): readonly Omit<Problem, 'path'>[] {
@@ -116,6 +121,16 @@ function problemsOf(thrown: unknown): readonly Omit<Problem, 'path'>[] {
 
 function refusal(problem: string, rule: string): SidekeyError {
   return SidekeyError.badInput([{ path: '', problem, rule }], 'ERR_CONFIG');
+}
+
+/** The largest number of seconds of a Duration of protobuf. */
+const MAX_SECONDS = 315_576_000_000;
+
+/** In seconds. */
+function readLongest(text: string): number {
+  const seconds = parseDuration(text);
+  if (seconds !== undefined && seconds > 0 && seconds <= MAX_SECONDS) return seconds;
+  throw refusal(`it is ${JSON.stringify(text)}`, `${DURATION_RULE}; from 1s to ${MAX_SECONDS}s`);
 }
 
 function readAddress(text: string): Address {

@@ -56,6 +56,7 @@ export const COMMAND_NAMES = [
   'alias',
   'bundle',
   'ca',
+  'revoke',
   'audit',
   'token',
   'jwks',

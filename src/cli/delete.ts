@@ -5,16 +5,18 @@ import { type OutputFormat, printTable, printView } from './output.ts';
 
 /**
  * Deletes the objects; goes on after one that can't be deleted.
+ * @param more further parts of the output
  * @throws the error itself if there is one object; for several, Error (exit status 1) after printing each reason
  */
 export async function deleteAll(
   names: readonly string[],
   format: OutputFormat,
   deleteOne: (name: string) => Promise<void>,
+  more: { readonly value: () => object; readonly table: (wide: boolean) => void } = NO_MORE,
 ): Promise<void> {
   const deleted: string[] = [];
-  const [only, ...more] = names;
-  if (more.length === 0) {
+  const [only, ...others] = names;
+  if (others.length === 0) {
     await deleteOne(only!);
     deleted.push(only!);
   } else {
@@ -28,11 +30,14 @@ export async function deleteAll(
     }
   }
   await printView(format, {
-    value: { deleted: more.length === 0 ? only : deleted },
+    value: { deleted: others.length === 0 ? only : deleted, ...more.value() },
     names: deleted,
-    table: () => {
+    table: (wide) => {
       for (const name of deleted) printTable([`deleted ${name}`], []);
+      more.table(wide);
     },
   });
   if (deleted.length < names.length) throw new Error(`deleted ${deleted.length} of ${names.length}`);
 }
+
+const NO_MORE = { value: () => ({}), table: () => undefined };

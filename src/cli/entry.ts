@@ -1,9 +1,9 @@
 /** `sidekey entry …`: the registration entries. */
 
 import type { Command } from 'commander';
-import type { DoctorJson } from '../admin/index.ts';
+import type { DoctorJson, RevokedJson } from '../admin/index.ts';
 import { missingPrograms } from '../attest/index.ts';
-import { FILE_SOURCE, formatDuration, type Problem } from '../base/index.ts';
+import { FILE_SOURCE, formatDuration, type Problem, type RevocationReason } from '../base/index.ts';
 import type { AdminClient, QueryOf } from '../client/index.ts';
 import type { DeclaredEntry } from '../entries-file/index.ts';
 import type { NewEntries } from '../gen/admin-api.ts';
@@ -13,6 +13,8 @@ import { deleteAll } from './delete.ts';
 import { addEntryFlags, type EntryFlags, flagAt, flagsToJson } from './entry-flags.ts';
 import { placed, printWarnings, UsageError } from './errors.ts';
 import { type OutputFormat, printFields, printTable, printView } from './output.ts';
+import { addWait, REASONS, readWait } from './revoke.ts';
+import { checkRefusing, printOutcome } from './revoke-text.ts';
 import { addClientOptions, type ClientOptions, openClient } from './target.ts';
 
 type EntryFilter = Omit<QueryOf<'listEntries'>, 'limit' | 'cursor'>;
@@ -105,13 +107,27 @@ function addUpdate(entry: Command): void {
   });
 }
 
+interface DeleteOptions extends ClientOptions {
+  readonly ifMatch?: string;
+  readonly revoke?: string | true;
+  readonly wait: string;
+}
+
 function addDelete(entry: Command): void {
   const command = entry
-    .command('delete <ids...>')
+    .command('delete [ids...]')
     .description(`delete entries: no SVID is issued or renewed for them any more; ${ID_FORMS}`)
-    .option('--if-match <revision>', 'only if the entry still has this revision; with one id only');
-  addClientOptions(command).action(async (ids: readonly string[], options: ClientOptions & { ifMatch?: string }) => {
+    .usage('[options] <ids...>')
+    .option('--if-match <revision>', 'only if the entry still has this revision; with one id only')
+    .option(
+      '--revoke [=REASON]',
+      `also revoke the unexpired certificates of the entries; the reason is one of ${REASONS.join(', ')} (default: unspecified). Exits with status 1 if a connected proxy does not refuse them in time`,
+    );
+  addClientOptions(addWait(command)).action(async (given: readonly string[], options: DeleteOptions) => {
+    const { ids, reason } = readRevoke(given, options.revoke);
+    if (ids.length === 0) throw new UsageError('give the ids of the entries to delete');
     if (ids.length > 1 && options.ifMatch !== undefined) throw new UsageError('--if-match goes with one id');
+    const wait = readWait(options.wait);
     const client = await openClient(options);
     // All entries are looked up first, so that nothing is deleted if an id is mistyped.
     const entries = new Map<string, EntryJson>();
@@ -119,13 +135,43 @@ function addDelete(entry: Command): void {
       const entry = await findEntry(client, id);
       entries.set(entry.id, entry);
     }
-    await deleteAll([...entries.keys()], options.output, async (id) => {
-      await client.deleteEntry({ path: { id }, headers: ifMatch(options.ifMatch) });
+    const last = [...entries.keys()].at(-1);
+    let outcome: RevokedJson | undefined;
+    const remove = async (id: string) => {
+      const headers = ifMatch(options.ifMatch);
+      const query = reason === undefined ? {} : { revoke: reason, wait: id === last ? wait : 0 };
+      const answer = await client.deleteEntry({ path: { id }, headers, query });
+      if (answer) outcome = { ...answer, ...sumOf(outcome, answer) };
       const entry = entries.get(id)!;
       const declared = declaredWarning(entry, (await placesOf(client, [entry])).get(id));
       if (declared !== undefined) printWarnings([declared]);
+    };
+    await deleteAll([...entries.keys()], options.output, remove, {
+      value: () => outcome ?? {},
+      table: (wide) => {
+        if (outcome === undefined) return;
+        process.stdout.write('\n');
+        printOutcome(outcome, wide);
+      },
     });
+    if (outcome !== undefined) checkRefusing(outcome, 'deleted and revoked');
   });
+}
+
+/** `--revoke ID` names an entry: a reason is given with `=`, but the parser takes the next word for it. */
+function readRevoke(
+  given: readonly string[],
+  revoke: string | true | undefined,
+): { readonly ids: readonly string[]; readonly reason: RevocationReason | undefined } {
+  if (revoke === undefined) return { ids: given, reason: undefined };
+  const reason = REASONS.find((one) => one === revoke);
+  if (reason !== undefined) return { ids: given, reason };
+  return { ids: revoke === true ? given : [revoke, ...given], reason: 'unspecified' };
+}
+
+function sumOf(before: RevokedJson | undefined, { revoked, already }: RevokedJson): Partial<RevokedJson> {
+  if (before === undefined) return {};
+  return { revoked: [...before.revoked, ...revoked], already: before.already + already };
 }
 
 /** Warnings for written entries whose program this machine does not have. */

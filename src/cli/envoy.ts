@@ -32,6 +32,10 @@ export function addEnvoyCommands(program: Command): void {
       again,
     )
     .option('--tcp', 'forward bytes unchanged (gRPC, databases, …) instead of HTTP requests')
+    .option(
+      '--max-connection-duration <duration>',
+      'end mTLS connections after this time, so that revoked certificates are refused by then also on open ones',
+    )
     .option('--socket <path>', `path of Sidekey's pipe, as Envoy sees it (${PIPE_DEFAULT})`)
     .option('--admin <host:port>', "Envoy's admin interface", '127.0.0.1:9901')
     .addHelpText('after', wordsAsCalled(EXAMPLE))

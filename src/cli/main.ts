@@ -23,6 +23,7 @@ import { addJwksCommand } from './jwks.ts';
 import { addLogLevelCommand } from './log-level.ts';
 import { addMigrateCommands } from './migrate.ts';
 import { addProxiesCommand } from './proxies.ts';
+import { addRevokeCommand } from './revoke.ts';
 import { addServeCommand } from './serve-command.ts';
 import { addTokenCommands } from './token.ts';
 import { addValidateCommand } from './workload.ts';
@@ -34,6 +35,7 @@ const COMMANDS: Readonly<Record<string, (program: Command) => void>> = {
   alias: addAliasCommands,
   bundle: addBundleCommands,
   ca: addCaCommands,
+  revoke: addRevokeCommand,
   audit: addAuditCommands,
   token: addTokenCommands,
   jwks: addJwksCommand,
@@ -59,6 +61,7 @@ const GROUPS: ReadonlySet<string> = new Set([
   'alias',
   'bundle',
   'ca',
+  'revoke',
   'audit',
   'token',
   'envoy',

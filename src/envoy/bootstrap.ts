@@ -13,17 +13,17 @@ import { nest, scalar } from './yaml-text.ts';
  * @see https://www.envoyproxy.io/docs/envoy/latest/api-v3/config/bootstrap/v3/bootstrap.proto
  */
 export function bootstrapYaml(plan: BootstrapPlan): string {
-  const { spiffeId, socket, admin, tcp, inbound, upstreams } = plan;
+  const { spiffeId, socket, admin, inbound, upstreams } = plan;
   const sds = new SdsConfig();
   const node = scalar(pathOf(spiffeId).slice(1));
   const listeners = [
-    ...(inbound === undefined ? [] : [inboundListener(inbound, spiffeId, tcp, sds)]),
-    ...upstreams.map((upstream) => outboundListener(upstream, tcp)),
+    ...(inbound === undefined ? [] : [inboundListener(inbound, plan, sds)]),
+    ...upstreams.map((upstream) => outboundListener(upstream, plan)),
   ];
   const clusters = [
     pipeCluster(socket),
     ...(inbound === undefined ? [] : [appCluster(inbound.to)]),
-    ...upstreams.map((upstream, at) => upstreamCluster(upstream, spiffeId, sds, at === 0)),
+    ...upstreams.map((upstream, at) => upstreamCluster(upstream, plan, sds, at === 0)),
   ];
   return `${summary(plan)}
 

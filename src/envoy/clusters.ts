@@ -1,11 +1,10 @@
 /** Clusters of the bootstrap. */
 
 import { isIP } from 'node:net';
-import type { SpiffeId } from '../spiffe/index.ts';
-import { socketAddress } from './listeners.ts';
-import { type Address, type EnvoyUpstream, RESERVED_NAMES } from './plan.ts';
+import { httpLimit, socketAddress } from './listeners.ts';
+import { type Address, type BootstrapPlan, type EnvoyUpstream, RESERVED_NAMES } from './plan.ts';
 import { type SdsConfig, upstreamTls } from './tls.ts';
-import { lines, scalar } from './yaml-text.ts';
+import { lines, nest, scalar } from './yaml-text.ts';
 
 const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
 
@@ -37,11 +36,21 @@ export function appCluster(to: Address): string {
 
 export function upstreamCluster(
   { name, at, spiffeId }: EnvoyUpstream,
-  me: SpiffeId,
+  { spiffeId: me, tcp, maxConnectionDuration: longest }: BootstrapPlan,
   sds: SdsConfig,
   first: boolean,
 ): string {
-  return lines(cluster(name, at), upstreamTls(me, spiffeId, sds, first));
+  const options = tcp || longest === undefined ? [] : [limited(longest)];
+  return lines(cluster(name, at), ...options, upstreamTls(me, spiffeId, sds, first));
+}
+
+/** The protocol is Envoy's default, which an extension must name. */
+function limited(longest: number): string {
+  return `typed_extension_protocol_options:
+  ${HTTP_OPTIONS}:
+    "@type": type.googleapis.com/${HTTP_OPTIONS}
+    ${nest(4, httpLimit(longest))}
+    explicit_http_config: { http_protocol_options: {} }`;
 }
 
 function cluster(name: string, at: Address): string {

@@ -1,17 +1,28 @@
 /** Listeners and their filters. */
 
-import type { SpiffeId } from '../spiffe/index.ts';
-import { type Address, type EnvoyUpstream, type Inbound, RESERVED_NAMES } from './plan.ts';
+import { type Address, type BootstrapPlan, type EnvoyUpstream, type Inbound, RESERVED_NAMES } from './plan.ts';
 import { downstreamTls, type SdsConfig } from './tls.ts';
 import { nest, scalar } from './yaml-text.ts';
 
 const FILTERS = 'type.googleapis.com/envoy.extensions.filters';
 
+type ListenerPlan = Pick<BootstrapPlan, 'spiffeId' | 'tcp' | 'maxConnectionDuration'>;
+
+const WHY_LIMIT = '# Certificates are checked in handshakes only: this ends open connections of revoked ones.';
+
+/** The limit of HTTP connections, of a connection manager and of a cluster. */
+export function httpLimit(seconds: number): string {
+  return `${WHY_LIMIT}
+common_http_protocol_options: { max_connection_duration: ${seconds}s }`;
+}
+
 /** The mTLS listener. */
-export function inboundListener({ listen, allow }: Inbound, me: SpiffeId, tcp: boolean, sds: SdsConfig): string {
+export function inboundListener({ listen, allow }: Inbound, plan: ListenerPlan, sds: SdsConfig): string {
+  const { spiffeId: me, tcp, maxConnectionDuration: longest } = plan;
   const alpn = tcp ? '' : 'alpn_protocols: [h2, http/1.1]';
   const { inbound, app } = RESERVED_NAMES;
-  const filter = tcp ? proxy(inbound, app) : http(inbound, app, VERIFIED_CALLER);
+  const caller = longest === undefined ? VERIFIED_CALLER : `${VERIFIED_CALLER}\n${httpLimit(longest)}`;
+  const filter = tcp ? proxy(inbound, app, longest) : http(inbound, app, caller);
   return `# In: terminates mTLS and forwards to the program.
 name: ${inbound}
 address: ${socketAddress(listen)}
@@ -22,8 +33,9 @@ filter_chains:
 }
 
 /** The plain listener for one upstream. */
-export function outboundListener({ name, local, spiffeId }: EnvoyUpstream, tcp: boolean): string {
-  const filter = tcp ? proxy(name, name) : http(name, name, UNVERIFIED_CALLER);
+export function outboundListener({ name, local, spiffeId }: EnvoyUpstream, plan: ListenerPlan): string {
+  // Of HTTP connections, the cluster limits those to the upstream.
+  const filter = plan.tcp ? proxy(name, name, plan.maxConnectionDuration) : http(name, name, UNVERIFIED_CALLER);
   return `# Out: programs on this host connect here, in clear text, to reach ${spiffeId}.
 name: ${scalar(name)}
 address: ${socketAddress(local)}
@@ -65,10 +77,14 @@ typed_config:
       "@type": ${FILTERS}.http.router.v3.Router`;
 }
 
-function proxy(stat: string, cluster: string): string {
+/** @param longest limits the connections on both sides, in seconds */
+function proxy(stat: string, cluster: string, longest: number | undefined): string {
+  const limit = `
+  ${WHY_LIMIT}
+  max_downstream_connection_duration: ${longest}s`;
   return `name: envoy.filters.network.tcp_proxy
 typed_config:
   "@type": ${FILTERS}.network.tcp_proxy.v3.TcpProxy
   stat_prefix: ${scalar(stat)}
-  cluster: ${scalar(cluster)}`;
+  cluster: ${scalar(cluster)}${longest === undefined ? '' : limit}`;
 }

@@ -39,6 +39,8 @@ export interface BootstrapPlan {
   readonly admin: Address;
   /** Whether to forward bytes unchanged, instead of HTTP requests. */
   readonly tcp: boolean;
+  /** How long an mTLS connection may stay open, in seconds; undefined: without limit. */
+  readonly maxConnectionDuration?: number | undefined;
   readonly inbound?: Inbound | undefined;
   readonly upstreams: readonly EnvoyUpstream[];
 }

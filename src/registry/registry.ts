@@ -205,7 +205,7 @@ class StoredRegistry implements Registry {
 
   update(id: string, patch: EntryPatch, ifRevision?: number, by: Actor = SERVER): Promise<Entry> {
     return this.#parts.queue.add(async () => {
-      const before = this.#require(id, ifRevision);
+      const before = this.require(id, ifRevision);
       const after = this.#changed(before, patch);
       if (after === before) return before;
       const key = similarityKey(after);
@@ -218,7 +218,7 @@ class StoredRegistry implements Registry {
 
   delete(id: string, ifRevision?: number, by: Actor = SERVER): Promise<void> {
     return this.#parts.queue.add(async () => {
-      await this.#commit({ delete: [this.#require(id, ifRevision)], by });
+      await this.#commit({ delete: [this.require(id, ifRevision)], by });
     });
   }
 
@@ -334,7 +334,7 @@ class StoredRegistry implements Registry {
     return { ...after, updatedAt: this.#parts.clock.now(), revisionNumber: before.revisionNumber + 1 };
   }
 
-  #require(id: string, ifRevision: number | undefined): Entry {
+  require(id: string, ifRevision?: number): Entry {
     const entry = this.#entries.get(id);
     if (entry === undefined) throw noSuchEntry(id);
     if (ifRevision === undefined || ifRevision === entry.revisionNumber) return entry;

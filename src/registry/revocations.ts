@@ -21,11 +21,22 @@ export interface RevocationsParts {
   readonly limit?: number | undefined;
 }
 
+/** One change: only one of the lists is not empty. */
+export interface RevocationChange {
+  readonly revoked: readonly Revocation[];
+  /** Those that are undone. */
+  readonly restored: readonly Revocation[];
+  /** Those that were removed because their certificates have ended. */
+  readonly ended: readonly Revocation[];
+}
+
+const NO_CHANGE: RevocationChange = { revoked: [], restored: [], ended: [] };
+
 export class Revocations {
   readonly #parts: RevocationsParts;
   /** By serial number. */
   readonly #revocations: Map<string, Revocation>;
-  readonly #listeners: Listeners<undefined>;
+  readonly #listeners: Listeners<RevocationChange>;
 
   private constructor(parts: RevocationsParts, revocations: readonly Revocation[]) {
     this.#parts = parts;
@@ -79,7 +90,7 @@ export class Revocations {
       const changes = added.map((after) => ({ before: undefined, after }));
       await store.add(added, await eventsOf(changes, { at: clock.now(), by }));
       for (const revocation of added) this.#revocations.set(revocation.serial, revocation);
-      this.#listeners.tell(undefined);
+      this.#listeners.tell({ ...NO_CHANGE, revoked: added });
       return added;
     });
   }
@@ -95,7 +106,7 @@ export class Revocations {
       if (before === undefined) throw noSuchRevocation(serial);
       await store.remove([before], [revocationEvent({ before, after: undefined }, { at: clock.now(), by })]);
       this.#revocations.delete(serial);
-      this.#listeners.tell(undefined);
+      this.#listeners.tell({ ...NO_CHANGE, restored: [before] });
       return before;
     });
   }
@@ -109,10 +120,13 @@ export class Revocations {
     const { queue, store } = this.#parts;
     return queue.add(async () => {
       if (![...this.#revocations.values()].some(({ notAfter }) => notAfter < before)) return 0;
-      const removed = await store.removeEnded(before);
-      for (const serial of removed) this.#revocations.delete(serial);
-      if (removed.length > 0) this.#listeners.tell(undefined);
-      return removed.length;
+      const ended: Revocation[] = [];
+      for (const serial of await store.removeEnded(before)) {
+        const revocation = this.#revocations.get(serial);
+        if (this.#revocations.delete(serial)) ended.push(revocation!);
+      }
+      if (ended.length > 0) this.#listeners.tell({ ...NO_CHANGE, ended });
+      return ended.length;
     });
   }
 
@@ -120,7 +134,7 @@ export class Revocations {
    * Calls the listener after each durable change, once for each transaction. A listener is added once only.
    * @returns a function that removes it
    */
-  onChange(listener: () => void): () => void {
+  onChange(listener: (change: RevocationChange) => void): () => void {
     return this.#listeners.add(listener);
   }
 

@@ -83,6 +83,8 @@ export interface Registry {
   /** Number of writes that run or wait. */
   readonly queuedWrites: number;
   get(id: string): Entry | undefined;
+  /** The entry. @throws ERR_NOT_FOUND; ERR_REVISION if `ifRevision` is given and differs from the entry's */
+  require(id: string, ifRevision?: number): Entry;
   list(query: ListQuery): { entries: Entry[]; nextCursor: string };
   /**
    * Creates all or none.

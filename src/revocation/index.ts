@@ -1,3 +1,4 @@
 /** Revocation: from a request to the lists that proxies have acknowledged. */
 
 export { LocalRevoker } from './revoker.ts';
+export type { RevocationOutcome, RevocationProxy, RevocationTarget, RevokeOptions, Revoker } from './types.ts';

@@ -21,6 +21,7 @@ import { createLog } from '../../src/telemetry/log.ts';
 import { open, SILENT, TRUST_DOMAIN } from '../registry/support.ts';
 import type { TestClock } from '../support/clock.ts';
 import { assertDocumented } from '../support/documented.ts';
+import { RegistryRevoker } from '../support/registry-revoker.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 export const TOKEN = 'a-token-that-only-the-test-knows';
@@ -28,6 +29,8 @@ export const TOKEN = 'a-token-that-only-the-test-knows';
 /** An authority without any authorities. */
 export const NO_CA = {
   authorities: () => [],
+  whyNotRevocable: () => undefined,
+  revocationLists: () => [],
   taint: async () => undefined,
   import: async () => undefined,
   carry: async () => undefined,
@@ -50,6 +53,8 @@ export interface Running {
   readonly admin: Admin;
   readonly registry: Registry;
   readonly store: Store;
+  /** Of the admin API, if the options have no other one. */
+  readonly revoker: RegistryRevoker;
   /** The database. */
   readonly file: string;
   readonly clock: TestClock;
@@ -69,8 +74,10 @@ export async function startAdmin(
   const { registry, store, clock, file } = await open(t, existing === undefined ? {} : { file: existing });
   const empty = makeTrustBundle({ trustDomain: TRUST_DOMAIN, roots: [], sequenceNumber: 7, refreshHint: 300 });
   const bundle = { ...empty, pem: Buffer.from(PEM) };
+  const revoker = new RegistryRevoker({ registry, issuances: store.issuances, clock });
   const admin = createAdmin({
     registry,
+    revoker,
     ca: { ...NO_CA, bundle: () => bundle },
     entryRules: {
       trustDomain: TRUST_DOMAIN,
@@ -128,7 +135,7 @@ export async function startAdmin(
   const socketPath = path.join(tempDir(t), 'admin.sock');
   await listenOnSocket(admin.unix, { path: socketPath, mode: 0o600 });
   const tcp = await listenOnTcp(admin.tcp, { host: '127.0.0.1', port: 0, beyondLoopback: false });
-  return { admin, registry, store, file, clock, socketPath, tcp };
+  return { admin, registry, store, revoker, file, clock, socketPath, tcp };
 }
 
 export interface Answer {

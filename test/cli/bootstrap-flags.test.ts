@@ -26,6 +26,8 @@ const FAULTS: readonly (readonly [string, Partial<BootstrapFlags>, RegExp])[] = 
   ['--local of nobody', { ...CLIENT, local: ['bd=127.0.0.1:1'] }, /^--local: there is no upstream "bd"/],
   ['--local without a name', { ...CLIENT, local: ['127.0.0.1:1'] }, /^--local: .* it is NAME=HOST:PORT/],
   ['a port twice', { ...CLIENT, local: ['db=[::]:9901'] }, /^--upstream db: port 9901 is that of --admin/],
+  ['a limit that is none', { ...CLIENT, maxConnectionDuration: 'soon' }, /^--max-connection-duration: it is "soon"/],
+  ['a limit of 0', { ...CLIENT, maxConnectionDuration: '0' }, /^--max-connection-duration: .* from 1s to/],
   ['a relative socket', { ...CLIENT, socket: 'agent.sock' }, /^--socket: "agent.sock" is relative/],
   ['a socket that is too long', { ...CLIENT, socket: `/${'a'.repeat(107)}` }, /^--socket: it has 108 bytes/],
 ];

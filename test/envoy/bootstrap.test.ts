@@ -32,6 +32,8 @@ const COMBINATIONS: Readonly<Record<string, Partial<BootstrapFlags>>> = {
     admin: '[::1]:9901',
   },
   'TCP instead of HTTP': { ...SERVER, upstream: [DB, API], tcp: true },
+  'connections with a limit': { ...SERVER, upstream: [DB, API], maxConnectionDuration: '1h' },
+  'TCP connections with a limit': { ...SERVER, upstream: [DB], tcp: true, maxConnectionDuration: '90s' },
   'names of hosts': { listen: '0.0.0.0:8443', to: 'localhost:8080', upstream: [API] },
   'names that YAML would take for something else': {
     spiffeId: 'spiffe://ilinux.io/1.20',
@@ -92,6 +94,28 @@ describe('a bootstrap', () => {
     ]);
   });
 
+  test('limits mTLS connections on both sides if it is told to, and no other ones', () => {
+    const limits = (flags: Partial<BootstrapFlags>) => {
+      const { listeners, clusters } = parse(bootstrap({ ...SERVER, upstream: [DB], ...flags })).static_resources;
+      const options = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
+      return [
+        ...listeners.map((one: ParsedListener) => {
+          const { common_http_protocol_options: http, max_downstream_connection_duration: tcp } =
+            one.filter_chains[0]!.filters[0]!.typed_config;
+          return http?.max_connection_duration ?? tcp;
+        }),
+        ...clusters.map(
+          (one: ParsedCluster) =>
+            one.typed_extension_protocol_options?.[options]?.common_http_protocol_options?.max_connection_duration,
+        ),
+      ];
+    };
+    const none = undefined;
+    assert.deepEqual(limits({}), [none, none, none, none, none]);
+    assert.deepEqual(limits({ maxConnectionDuration: '1h' }), ['3600s', none, none, none, '3600s']);
+    assert.deepEqual(limits({ maxConnectionDuration: '30', tcp: true }), ['30s', '30s', none, none, none]);
+  });
+
   test('upstreams listen one after the other, but those that are placed', () => {
     const upstream = [DB, API, 'c=10.0.0.9:1,spiffe://ilinux.io/c'];
     const { listeners } = parse(bootstrap({ upstream, local: ['api=127.0.0.1:8081'] })).static_resources;
@@ -112,6 +136,22 @@ describe('a bootstrap', () => {
     );
   });
 });
+
+interface Limited {
+  readonly common_http_protocol_options?: { readonly max_connection_duration: string };
+}
+
+interface ParsedListener {
+  readonly filter_chains: readonly {
+    readonly filters: readonly {
+      readonly typed_config: Limited & { readonly max_downstream_connection_duration?: string };
+    }[];
+  }[];
+}
+
+interface ParsedCluster {
+  readonly typed_extension_protocol_options?: Readonly<Record<string, Limited>>;
+}
 
 interface Listener {
   readonly name: string;
