@@ -14,7 +14,17 @@ const LISTED = 100;
 
 export type AdminCa = Pick<
   CertificateAuthority,
-  'bundle' | 'authorities' | 'rotate' | 'taint' | 'import' | 'carry' | 'drop' | 'upstream' | 'onMove'
+  | 'bundle'
+  | 'authorities'
+  | 'rotate'
+  | 'taint'
+  | 'import'
+  | 'carry'
+  | 'drop'
+  | 'upstream'
+  | 'onMove'
+  | 'revocationLists'
+  | 'whyNotRevocable'
 >;
 
 export function addCaRoutes(app: FastifyInstance, ca: AdminCa, byOf: ByOf): void {

@@ -185,6 +185,14 @@ export const DOCTOR = titled(
         },
       ),
       ...AUTHORITIES.properties,
+      revocation: Type.Object(
+        {
+          revoked: { ...Count, description: 'unexpired certificates that are revoked' },
+          lists: { ...Count, description: 'revocation lists in the bundle' },
+          why_not: { ...MaybeText, description: 'why there can be no lists now; null: there can' },
+        },
+        CLOSED,
+      ),
       last_issued_at: { ...MaybeTimestamp, description: 'of the newest issuance on record' },
       usage: Type.Array(
         Type.Object({ setting: Type.String(), owner: Type.String(), used: Count, limit: Count }, CLOSED),

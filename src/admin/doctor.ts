@@ -70,7 +70,7 @@ export interface SelfKnowledge {
 
 export interface DoctorRoutesParts {
   readonly self: SelfKnowledge;
-  readonly ca: Pick<CertificateAuthority, 'authorities' | 'upstream'>;
+  readonly ca: Pick<CertificateAuthority, 'authorities' | 'upstream' | 'revocationLists' | 'whyNotRevocable'>;
   readonly registry: Registry;
   readonly decisions: Pick<Decisions, 'list'>;
   readonly explain: { readonly identities: Pick<Identities, 'withheld' | 'unrendered'> };
@@ -110,6 +110,11 @@ export function addDoctorRoutes(app: FastifyInstance, parts: DoctorRoutesParts):
         ...looked,
         unseen: unfinished === undefined ? unseen : [...unseen, { what: USERS, error: unfinished }],
         ...listAuthorities(ca),
+        revocation: {
+          revoked: registry.revocations.size,
+          lists: ca.revocationLists().length,
+          why_not: ca.whyNotRevocable() ?? null,
+        },
         last_issued_at: newest === undefined ? null : time(newest.issuedAt),
         usage: self.usage(),
         unseen_callers: await unseenCallers(parts.decisions),

@@ -3,7 +3,8 @@
 import type { FastifyInstance } from 'fastify';
 import type { Static } from 'typebox';
 import { type Revocation, SidekeyError } from '../base/index.ts';
-import type { RevocationListInfo, Revoker } from '../revocation/index.ts';
+import type { RevocationListInfo } from '../ca/index.ts';
+import type { Revoker } from '../revocation/index.ts';
 import { compareText, type TrustDomain } from '../spiffe/index.ts';
 import type { ByOf } from './actor.ts';
 import { readRevocationInput } from './revocation-input.ts';

@@ -9,7 +9,7 @@
 import type { X509Certificate } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { type Actor, SERVER } from '../audit/index.ts';
-import { type Clock, isValidAt, Listeners, SidekeyError } from '../base/index.ts';
+import { type Clock, isValidAt, Listeners, type Revocation, SidekeyError } from '../base/index.ts';
 import type { AuthorityKeyType, TrustDomain } from '../spiffe/index.ts';
 import type { Log } from '../telemetry/index.ts';
 import {
@@ -30,6 +30,7 @@ import { Minter } from './mint.ts';
 import type { NamePart } from './name.ts';
 import { type Need, type Plan, plan, type Situation, type Slots } from './plan.ts';
 import { Reviews } from './reviews.ts';
+import { type RevocationList, RevocationLists } from './revocation-lists.ts';
 import type { RotationTerms } from './rotation.ts';
 import { localSigner, type Signer } from './signer.ts';
 import { isTrusted, moved, type Slot } from './slot.ts';
@@ -52,6 +53,10 @@ export interface AuthoritiesOptions {
   /** The upstream that signs the intermediates; undefined: own roots sign them. {@link Authorities.close} closes it. */
   readonly upstream?: UpstreamAuthority | undefined;
   readonly auditor: AuthorityAuditor;
+  /** The certificates that are revoked at the start. */
+  readonly revoked: readonly Revocation[];
+  /** Publish a throw-away CA with each change of the revocation lists. */
+  readonly revocationEpoch: boolean;
   /** The proxies that have not acknowledged the bundle with this sequence number. */
   readonly lagging: (sequenceNumber: number) => Iterable<LaggingProxy>;
   /** The proxies that may still use an SVID of one of these authorities. */
@@ -90,6 +95,7 @@ export class Authorities {
   /** Answers of the upstream that have not been stored. */
   #arrived: Arrival[] = [];
   readonly #reviews: Reviews;
+  readonly #lists: RevocationLists;
 
   private constructor(options: AuthoritiesOptions, { state, roots, intermediates }: StoredAuthorities) {
     const { log, clock, upstream, terms, bundle } = options;
@@ -99,6 +105,9 @@ export class Authorities {
     this.#startedAt = clock.now();
     // JWT keys have numbers of the same bundle.
     bundle.continueAfter(options.store.lastNumber);
+    const epoch = state.epoch === undefined ? undefined : Buffer.from(state.epoch, 'latin1');
+    this.#lists = new RevocationLists(options.revocationEpoch, epoch);
+    this.#lists.set(options.revoked);
     this.#log = new AuthorityLog(log);
     this.#audit = options.auditor;
     const take = (minted: MintedKey) => this.#take(minted);
@@ -218,8 +227,12 @@ export class Authorities {
       if (this.#next !== undefined) return;
     }
     this.#asked.add(role);
+    const before = this.#signer;
     try {
       await this.#reviews.runAnew();
+      // With revocation lists, the next intermediate may wait for proxies to have its list.
+      const isWaiting = () => role === 'intermediate' && this.#signer === before && this.#isListing();
+      while (isWaiting() && !this.#reviews.closed) await this.#reviews.ended();
     } catch (error) {
       throw SidekeyError.from(error, 'ERR_CA', `the ${role} could not be replaced: ${(error as Error).message}`);
     } finally {
@@ -275,6 +288,41 @@ export class Authorities {
         `the taint could not be stored, which is tried again; repeat it after a restart: ${(error as Error).message}`,
       );
     }
+  }
+
+  /**
+   * Replaces the set of revoked certificates, and publishes the lists that have them.
+   * @returns the sequence number of the bundle with the lists
+   * @throws ERR_CA if they cannot be signed or stored, which is tried again
+   */
+  async setRevoked(revoked: readonly Revocation[]): Promise<number> {
+    this.#lists.set(revoked);
+    try {
+      await this.#reviews.runAnew();
+    } catch (error) {
+      const message = `the revocation lists could not be published, which is tried again: ${(error as Error).message}`;
+      throw SidekeyError.from(error, 'ERR_CA', message);
+    }
+    return this.#state.sequenceNumber;
+  }
+
+  /** Why certificates cannot be revoked; undefined if they can. */
+  whyNotRevocable(): string | undefined {
+    const { upstream, store } = this.#options;
+    if (upstream !== undefined) {
+      return `the roots belong to the upstream (${upstream.description}): proxies would refuse all SVIDs of its other intermediates, which have no revocation list here`;
+    }
+    const keyless = this.#slots.roots.find(({ authority, state }) => {
+      return state !== 'prepared' && authority.privateKey === undefined;
+    });
+    const [id] = keyless === undefined ? Object.keys(store.carried().state().roots) : [keyless.authority.id];
+    if (id === undefined) return undefined;
+    return `the bundle has the root ${id}, whose key is elsewhere: proxies would refuse all SVIDs under it, since nobody here can sign its revocation list`;
+  }
+
+  /** The lists in the bundle. */
+  revocationLists(): readonly RevocationList[] {
+    return this.#lists.published.lists;
   }
 
   #find(id: string): Slot | undefined {
@@ -346,17 +394,22 @@ export class Authorities {
     const trusted = next.roots.filter((slot) => isTrusted(slot, now)).map(({ authority }) => authority);
     const { bundle } = this.#options;
     const moves = movesBetween(before, next, now);
-    const states = statesAfter({ before: this.#state, plan: next, trusted, tainting, now, bundle });
+    const listed = this.#listed({ roots: trusted, intermediates: next.intermediates }, now);
+    const lists = await this.#lists.sign(listed, this.#state.listTimes ?? {}, now);
+    const states = statesAfter({ before: this.#state, plan: next, trusted, tainting, now, lists, bundle });
     await this.#save(states, audited(moves, taintedBy));
     this.#slots = next;
     this.#next = next.next?.activation.isDue === false ? next.next : undefined;
     for (const id of tainting) this.#tainting.delete(id);
 
-    if (situation.asked.has('intermediate')) this.#replacing = true;
+    this.#lists.publish(lists);
+
+    const signer = this.#signer;
     this.#changeSigner(next);
-    this.#reviews.nextAt(next.lookAt);
+    if (situation.asked.has('intermediate') && this.#signer !== signer) this.#replacing = true;
+    this.#reviews.nextAt(Math.min(next.lookAt, lists.lookAt));
     this.#log.planned(next, before, isNewlyPublished, this.#view());
-    bundle.setRoots(trusted, this.#state.sequenceNumber);
+    bundle.setRoots(trusted, this.#state.sequenceNumber, lists);
     if (this.#replacing && this.#signer !== undefined) {
       this.#replacing = false;
       this.replaced.tell();
@@ -366,6 +419,23 @@ export class Authorities {
     for (const { authority } of next.gone) await this.#remove(authority);
     // Last, so that a taint takes effect even while the database fails. No SVID can be issued then.
     await this.#audit.flush();
+  }
+
+  /** True while there have to be revocation lists. */
+  #isListing(): boolean {
+    return this.#lists.isNeeded(this.#options.clock.now()) && this.whyNotRevocable() === undefined;
+  }
+
+  /** The authorities that need revocation lists now: those in the bundle, and those under it. */
+  #listed({ roots, intermediates }: { roots: readonly Authority[]; intermediates: readonly Slot[] }, now: number) {
+    if (!this.#lists.isNeeded(now)) return [];
+    const problem = this.whyNotRevocable();
+    if (problem !== undefined) {
+      this.#options.log.error({ problem }, 'revoked certificates are accepted: there can be no revocation lists now');
+      return [];
+    }
+    const below = intermediates.map(({ authority }) => authority);
+    return [...roots, ...below.filter((one) => now < one.notAfter && roots.some((root) => isUnder(one, root)))];
   }
 
   /** Requests an intermediate from the upstream, or prepares the request that a person takes to the offline root. */
@@ -409,10 +479,12 @@ export class Authorities {
     const { terms, lagging, using, upstream } = this.#options;
     const hasSome = (proxies: Iterable<LaggingProxy>) => Iterator.from(proxies).some(() => true);
     const tainted = new Set([...taintedSigners(this.#slots), ...tainting]);
+    const isListed = (authority: Authority) => this.#lists.published.lists.some((one) => one.authority === authority);
     return {
       ...{ now, terms, startedAt: this.#startedAt, asked: new Set(this.#asked), rootLimit: LIMITS.root },
       source: upstream === undefined ? 'self' : 'upstream',
       isBundleLagging: () => hasSome(lagging(this.#state.sequenceNumber)),
+      isListed: this.#isListing() ? isListed : undefined,
       // No proxy has new SVIDs before the listeners are told to replace them.
       isReissueLagging: () => this.#replacing || hasSome(using(tainted)),
     };

@@ -3,9 +3,12 @@
 import { Listeners } from '../base/index.ts';
 import { type JwtAuthority, makeTrustBundle, type TrustBundle, type TrustDomain } from '../spiffe/index.ts';
 import type { Authority } from './authority.ts';
+import type { SignedLists } from './revocation-lists.ts';
 
 /** How often others should look for a change, in seconds; SPIRE's default. */
 const REFRESH_HINT = 300;
+
+const NO_LISTS = { lists: [], epoch: undefined } as const;
 
 /** The bundle of these roots and JWT keys, the roots oldest first. */
 export function ownBundle(
@@ -13,19 +16,22 @@ export function ownBundle(
   roots: readonly Authority[],
   sequenceNumber: number,
   jwtAuthorities: readonly JwtAuthority[] = [],
+  { lists, epoch }: Pick<SignedLists, 'lists' | 'epoch'> = NO_LISTS,
 ): TrustBundle {
   const oldestFirst = [...roots].sort((a, b) => a.notBefore - b.notBefore || (a.id < b.id ? -1 : 1));
   return makeTrustBundle({
     trustDomain,
     roots: oldestFirst.map((root) => root.certificate),
     jwtAuthorities,
+    crls: lists.map(({ der }) => der),
+    epoch,
     sequenceNumber,
     refreshHint: REFRESH_HINT,
   });
 }
 
 /**
- * The bundle that is published. Roots, carried roots and JWT keys change independently, and each stores the number of
+ * The bundle that is published. Roots with their revocation lists, carried roots and JWT keys change independently, and each stores the number of
  * its last change; the bundle has the largest one.
  */
 export class OwnBundle {
@@ -33,6 +39,7 @@ export class OwnBundle {
   readonly #trustDomain: TrustDomain;
   #roots: readonly Authority[] = [];
   #rootsNumber = 0;
+  #lists: Pick<SignedLists, 'lists' | 'epoch'> = NO_LISTS;
   #carried: readonly Authority[] = [];
   #carriedNumber = 0;
   #jwtKeys: readonly JwtAuthority[] = [];
@@ -69,11 +76,12 @@ export class OwnBundle {
     return number;
   }
 
-  /** Sets the roots. @param number of their last change, which is stored */
-  setRoots(roots: readonly Authority[], number: number): void {
+  /** Sets the roots and their revocation lists. @param number of their last change, which is stored */
+  setRoots(roots: readonly Authority[], number: number, lists: Pick<SignedLists, 'lists' | 'epoch'> = NO_LISTS): void {
     // Expired roots leave the bundle without a new number if it was stored before.
     if (number === this.#rootsNumber && roots.length === this.#roots.length) return;
     this.#roots = roots;
+    this.#lists = lists;
     this.#rootsNumber = number;
     this.#changed();
   }
@@ -106,7 +114,7 @@ export class OwnBundle {
     const carried = this.#carried.filter(({ certificate: { raw } }) => {
       return this.#roots.every((root) => !root.certificate.raw.equals(raw));
     });
-    this.#bundle = ownBundle(this.#trustDomain, [...this.#roots, ...carried], number, this.#jwtKeys);
+    this.#bundle = ownBundle(this.#trustDomain, [...this.#roots, ...carried], number, this.#jwtKeys, this.#lists);
     this.change.tell(this.#bundle);
   }
 }

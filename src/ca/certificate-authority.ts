@@ -1,6 +1,6 @@
 /** The certificate authority of one trust domain: {@link openCertificateAuthority}. */
 
-import { type Clock, SidekeyError } from '../base/index.ts';
+import { type Clock, type Revocation, SidekeyError } from '../base/index.ts';
 import type { AuthorityKeyType, SvidKeyType, TrustDomain } from '../spiffe/index.ts';
 import type { Log } from '../telemetry/index.ts';
 import { Authorities } from './authorities.ts';
@@ -53,6 +53,10 @@ export interface CertificateAuthorityOptions extends Passphrases {
   readonly caKeyType: AuthorityKeyType;
   /** The first parts of new authorities' subjects: `C=US,O=SPIFFE`. */
   readonly caSubject: string;
+  /** The certificates that are revoked at the start; by default none. */
+  readonly revoked?: readonly Revocation[];
+  /** Publish a throw-away CA with each change of the revocation lists; true by default. */
+  readonly revocationEpoch?: boolean;
   /** The keys of JWT-SVIDs; undefined: the trust domain has none. */
   readonly jwt?: JwtOptions | undefined;
   /** Undefined: issuances are not measured. */
@@ -113,6 +117,7 @@ export async function openCertificateAuthority(options: CertificateAuthorityOpti
   const { trustDomain, dir, clock, log, issuanceLog, offlineRoot, audit = NO_AUDIT } = options;
   const { x509SvidTtl, x509SvidKeyType, caKeyType: keyType, issuanceTimes: times } = options;
   const { random = Math.random, lagging = () => [], using = () => [] } = options;
+  const { revoked = [], revocationEpoch = true } = options;
   const subject = parseName(options.caSubject, 'caSubject');
   const store = await KeyStore.open(dir, trustDomain, new KeyCodec(options));
   await rewriteRequestKey(store.requests());
@@ -132,6 +137,8 @@ export async function openCertificateAuthority(options: CertificateAuthorityOpti
     terms,
     upstream,
     auditor,
+    revoked,
+    revocationEpoch,
     lagging,
     using,
   });
@@ -169,8 +176,24 @@ export async function openCertificateAuthority(options: CertificateAuthorityOpti
       }
       return jwtKeys?.has(id) ? jwtKeys.taint(id, by) : authorities.taint(id, by);
     },
+    setRevoked: (all) => authorities.setRevoked(all),
+    whyNotRevocable: () => authorities.whyNotRevocable(),
+    revocationLists: () =>
+      authorities.revocationLists().map(({ authority: { id, role }, revoked: { length }, thisUpdate, nextUpdate }) => {
+        return { authorityId: id, role, entries: length, thisUpdate, nextUpdate };
+      }),
     import: (certificates, by) => authorities.import(certificates, by),
-    carry: (certificates, until, by) => carried.carry(certificates, until, by),
+    carry: async (certificates, until, by) => {
+      if (authorities.revocationLists().length > 0) {
+        const what = 'certificates are revoked: proxies would refuse all SVIDs under a carried root';
+        const rule = 'wait until they have ended (sidekey revoke list), or restore those that were on hold';
+        throw new SidekeyError(
+          'ERR_AUTHORITY_STATE',
+          `${what}, since nobody here can sign its revocation list; ${rule}`,
+        );
+      }
+      await carried.carry(certificates, until, by);
+    },
     drop: (id, by) => carried.drop(id, by),
     snapshot: () => {
       const files = authorities.snapshot();

@@ -26,6 +26,7 @@ export type {
   AuthorityStateName,
   CertificateAuthority,
   LaggingProxy,
+  RevocationListInfo,
   UpstreamInfo,
   X509Svid,
 } from './types.ts';

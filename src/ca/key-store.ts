@@ -30,6 +30,7 @@ import {
 } from './jwt/key-store.ts';
 import { type KeyCodec, PassphraseError, type ReadPrivateKey } from './key-codec.ts';
 import { pemBlocks } from './pem.ts';
+import type { ListTimes } from './revocation-lists.ts';
 import { areStoredSlots, type Slot, type SlotState, type StoredSlots } from './slot.ts';
 import type { AuditedMove, StoredMove } from './types.ts';
 import type { RequestStore } from './upstream/offline.ts';
@@ -55,6 +56,10 @@ export interface AuthorityState {
   readonly slots: StoredSlots | undefined;
   /** The removed authorities that have not expired, by ID. If the file of one still exists, it is deleted. */
   readonly gone: GoneAuthorities;
+  /** Absent if no list was signed. */
+  readonly listTimes?: ListTimes;
+  /** The throw-away CA in the bundle, PEM; absent if there is none. */
+  readonly epoch?: string;
 }
 
 interface ReadAuthority {
@@ -476,17 +481,24 @@ function parseStates(text: string): StoredStates | undefined {
       readonly jwt?: unknown;
       readonly carried?: unknown;
     };
-    const { sequenceNumber, rootIds, slots, gone = {}, jwt, carried, revision = 0, moves = [] } = parsed;
+    const { sequenceNumber, rootIds, slots, gone = {}, listTimes, epoch, jwt, carried } = parsed;
+    const { revision = 0, moves = [] } = parsed;
     const good =
       Number.isSafeInteger(sequenceNumber) &&
       sequenceNumber! >= 0 &&
       Array.isArray(rootIds) &&
       areStoredSlots(slots ?? {}) &&
       areGone(gone) &&
+      Object.values(listTimes ?? {}).every(Number.isSafeInteger) &&
+      (epoch === undefined || typeof epoch === 'string') &&
       Number.isSafeInteger(revision) &&
       areStoredMoves(moves);
     if (!good) return undefined;
-    const x509 = { sequenceNumber: sequenceNumber!, rootIds, slots, gone };
+    const x509 = {
+      ...{ sequenceNumber: sequenceNumber!, rootIds, slots, gone },
+      ...(listTimes === undefined ? {} : { listTimes }),
+      ...(epoch === undefined ? {} : { epoch }),
+    };
     return {
       x509,
       jwt: jwt === undefined ? undefined : parseJwtKeyState(jwt),

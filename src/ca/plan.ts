@@ -43,6 +43,11 @@ export interface Situation {
   readonly isBundleLagging: () => boolean;
   /** True if a proxy may still use an SVID under a tainted authority. */
   readonly isReissueLagging: () => boolean;
+  /**
+   * Set while certificates are revoked: whether the bundle had the revocation list of this authority before this plan.
+   * Peers refuse an SVID while they lack the list of its authority, so each one is published before it signs.
+   */
+  readonly isListed?: ((authority: Authority) => boolean) | undefined;
 }
 
 /** An authority to make and store as prepared, before the caller plans again. */
@@ -79,8 +84,11 @@ export function plan(slots: Slots, situation: Situation): Plan | Need {
   }
   const activation = next && activationFor(next, active, roots, intermediates, situation);
   const root = activation?.isDue === true ? next : active;
-  const fit = root && choose(intermediates, now, (slot) => isFit(slot, root, situation));
-  if (root !== undefined && fit === undefined && hasKey(root)) return { need: 'intermediate', under: root.authority };
+  const fitting = root && intermediates.filter((slot) => isFit(slot, root, situation));
+  const fit = fitting && chooseSigner(fitting, root, intermediates, situation);
+  const under = missingIntermediate(root, next, fit, intermediates, situation);
+  if (under !== undefined) return { need: 'intermediate', under };
+  const waiting = fit === undefined ? fitting && choose(fitting, now) : undefined;
   const signer = fit ?? (root && chooseAny(roots, intermediates, now));
 
   const taint = taintTime([...roots, ...intermediates], root, signer, now);
@@ -99,6 +107,7 @@ export function plan(slots: Slots, situation: Situation): Plan | Need {
     ...(root === undefined || next !== undefined || !hasKey(root) ? [] : [rootDueAt(root.authority)]),
   ].filter((instant) => instant > now);
   if (activation?.isDue === false) instants.push(activation.lookAt);
+  if (waiting !== undefined) instants.push(nextLook(waiting.since, now));
   if (taint !== undefined && !isTaintOver) instants.push(Math.min(nextLook(taint.begin, now), taint.end));
   return {
     roots: keptRoots,
@@ -206,6 +215,54 @@ function isFit({ authority, state }: Slot, root: Slot, { now, asked, terms }: Si
   // The configured lifetime may have become shorter.
   const isTooLong = hasKey(root) && authority.notAfter - now > terms.intermediateLife;
   return isUnder(authority, root.authority) && now < renewalOf(authority, [root], terms) && !isTooLong;
+}
+
+/**
+ * The root under which an intermediate has to be made: one that is to sign and has none. While there are revocation
+ * lists, also one whose next intermediate is missing: its list has to be published before it signs.
+ */
+function missingIntermediate(
+  root: Slot | undefined,
+  next: Slot | undefined,
+  fit: Slot | undefined,
+  intermediates: readonly Slot[],
+  situation: Situation,
+): Authority | undefined {
+  const has = (above: Slot, isMeant: (slot: Slot) => boolean) =>
+    choose(intermediates, situation.now, (slot) => isMeant(slot) && isFit(slot, above, situation)) !== undefined;
+  if (root !== undefined && hasKey(root) && !has(root, () => true)) return root.authority;
+  if (situation.isListed === undefined) return undefined;
+  if (root !== undefined && hasKey(root) && !has(root, (slot) => slot.state === 'prepared' && slot !== fit)) {
+    return root.authority;
+  }
+  return next !== undefined && hasKey(next) && !has(next, () => true) ? next.authority : undefined;
+}
+
+/**
+ * The one of these intermediates that signs now. While there are revocation lists, proxies must have the list of one that
+ * has not signed before; a root's first intermediate waits together with the root. It does not wait when nothing else can
+ * sign under the root, or not for long.
+ */
+function chooseSigner(
+  fitting: readonly Slot[],
+  root: Slot,
+  intermediates: readonly Slot[],
+  situation: Situation,
+): Slot | undefined {
+  const { now, isListed, asked } = situation;
+  if (isListed === undefined) return choose(fitting, now);
+  const isUsed = ({ state }: Slot) => state !== 'prepared';
+  const isAcknowledged = (slot: Slot) => {
+    if (!isListed(slot.authority)) return false;
+    const hasWaited =
+      asked.has('intermediate') && !isWithin({ begin: slot.since, end: slot.since + URGENT_WAIT_MS }, now);
+    return hasWaited || !situation.isBundleLagging();
+  };
+  const ready = choose(fitting, now, (slot) => isUsed(slot) || isAcknowledged(slot));
+  if (ready !== undefined) return ready;
+  const present = choose(intermediates, now, (slot) => isUsed(slot) && isUnder(slot.authority, root.authority));
+  if (present !== undefined && now < lastQuarterOf(present.authority)) return undefined;
+  return choose(fitting, now, ({ authority }) => isListed(authority)) ?? choose(fitting, now);
 }
 
 /** The fallback while no intermediate is fit and the upstream signs none: any usable one that peers trust. */

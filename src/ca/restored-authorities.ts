@@ -58,8 +58,8 @@ const MAX_SEQUENCE = 2 ** 52;
  * Checks the authorities in an unpacked backup: each key matches its certificate, each certificate is of the trust
  * domain, intermediates are under their roots, the states name the stored authorities and no others. Then marks the
  * tainted ones, and raises the bundle's sequence number above every number that can have been issued: a server numbers
- * a bundle with the time in seconds, or with one more than its last number. Other numbers and times that must only grow,
- * such as those of revocation lists, are to be raised here too.
+ * a bundle with the time in seconds, or with one more than its last number. Revocation lists begin at the time of the restore or
+ * later: those before it began earlier.
  * @param dir has the files of a backup and no others
  * @throws ERR_CA if a file is unusable or missing; ERR_NOT_FOUND if an ID of `taint` is none of theirs
  */
@@ -80,7 +80,12 @@ export async function restoreAuthorities(dir: string, terms: RestoreTerms): Prom
   const after = Math.max(before + 1, (last?.sequenceNumber ?? 0) + 1, Math.floor(now / 1000) + 1);
   if (after > MAX_SEQUENCE) throw fault(dir, `has the sequence number ${after - 1}, which is too large`);
   // Without any authority there was no bundle.
-  if (found.length > 0) await store.saveState({ ...state, sequenceNumber: after });
+  if (found.length > 0) {
+    const listTimes = Object.fromEntries(found.map(({ authority }) => [authority.id, Math.floor(now / 1000)]));
+    const { epoch: _, ...kept } = state;
+    // Without the throw-away CA, the server makes another one: none may be used twice.
+    await store.saveState({ ...kept, sequenceNumber: after, listTimes });
+  }
   const unstored = (slots: unknown): SlotState => (slots === undefined ? 'retired' : 'prepared');
   return {
     authorities: [

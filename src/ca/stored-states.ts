@@ -6,6 +6,7 @@ import type { OwnBundle } from './bundle.ts';
 import { goneAfter } from './gone.ts';
 import type { AuthorityState } from './key-store.ts';
 import type { Plan } from './plan.ts';
+import type { SignedLists } from './revocation-lists.ts';
 
 export interface PlannedStates {
   readonly before: AuthorityState;
@@ -15,22 +16,28 @@ export interface PlannedStates {
   /** The IDs of the authorities that were declared tainted since the last plan. */
   readonly tainting: ReadonlySet<string>;
   readonly now: number;
+  readonly lists: Pick<SignedLists, 'times' | 'changed' | 'epoch'>;
   readonly bundle: Pick<OwnBundle, 'nextNumber'>;
 }
 
-/** The states after a plan, and the number of the bundle's roots, which grows when these change. */
-export function statesAfter({ before, plan, trusted, tainting, now, bundle }: PlannedStates): AuthorityState {
+/** The states after a plan, and the number of the bundle's roots, which grows when these or their lists change. */
+export function statesAfter({ before, plan, trusted, tainting, now, lists, bundle }: PlannedStates): AuthorityState {
   const { roots, intermediates, gone: removed } = plan;
   const rootIds = trusted.map(({ id }) => id).sort();
   const slots = Object.fromEntries(
     [...roots, ...intermediates].map(({ authority, state, since }) => [authority.id, { state, since }]),
   );
-  const isSame = isDeepStrictEqual(rootIds, before.rootIds);
+  const isSame = !lists.changed && isDeepStrictEqual(rootIds, before.rootIds);
   const sequenceNumber = isSame ? before.sequenceNumber : bundle.nextNumber(now);
   const gone = goneAfter(before.gone, slots, now);
   for (const { authority, state } of removed) {
     const tainted = state === 'tainted' || tainting.has(authority.id);
     if (now < authority.notAfter) gone[authority.id] = { notAfter: authority.notAfter, tainted };
   }
-  return { sequenceNumber, rootIds, slots, gone };
+  const listTimes = Object.fromEntries(Object.entries(lists.times).filter(([id]) => id in slots));
+  return {
+    ...{ sequenceNumber, rootIds, slots, gone },
+    ...(Object.keys(listTimes).length === 0 ? {} : { listTimes }),
+    ...(lists.epoch === undefined ? {} : { epoch: lists.epoch.toString('latin1') }),
+  };
 }

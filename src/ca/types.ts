@@ -1,7 +1,7 @@
 /** The interface of the certificate authority, and the services that it needs. */
 
 import type { Actor } from '../audit/index.ts';
-import type { IssuanceRecord } from '../base/index.ts';
+import type { IssuanceRecord, Revocation } from '../base/index.ts';
 import type { SpiffeId, SvidKeyType, TrustBundle, TrustDomain } from '../spiffe/index.ts';
 import type { Authority, AuthorityRole } from './authority.ts';
 import type { JwtSigner } from './jwt/signer.ts';
@@ -120,6 +120,16 @@ export interface UpstreamInfo {
   readonly request: PendingRequest | undefined;
 }
 
+/** The revocation list of one authority. Times in milliseconds since the epoch. */
+export interface RevocationListInfo {
+  readonly authorityId: string;
+  readonly role: AuthorityRole;
+  /** Number of revoked certificates in it. */
+  readonly entries: number;
+  readonly thisUpdate: number;
+  readonly nextUpdate: number;
+}
+
 /** The record of issuances. The promise resolves when they are durable. */
 export interface IssuanceLog {
   recordIssuances(records: readonly IssuanceRecord[]): Promise<void>;
@@ -154,6 +164,16 @@ export interface CertificateAuthority {
    * @throws ERR_NOT_FOUND, ERR_AUTHORITY_STATE, ERR_UPSTREAM, ERR_CA
    */
   taint(id: string, by?: Actor): Promise<void>;
+  /**
+   * Replaces the set of revoked certificates, and publishes the lists that have them: those of all authorities in one
+   * change of the bundle. Without an unexpired one there are no lists.
+   * @returns the sequence number of the bundle with the lists @throws ERR_CA if it fails, which is tried again
+   */
+  setRevoked(revoked: readonly Revocation[]): Promise<number>;
+  /** Why certificates cannot be revoked; undefined if they can. */
+  whyNotRevocable(): string | undefined;
+  /** The lists in the bundle; empty while nothing unexpired is revoked. */
+  revocationLists(): RevocationListInfo[];
   /** Takes the certificates that an offline root signed, PEM. @throws ERR_AUTHORITY_STATE, ERR_UPSTREAM, ERR_CA */
   import(certificates: string, by?: Actor): Promise<void>;
   /**

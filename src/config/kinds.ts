@@ -13,7 +13,7 @@ import {
   SidekeyError,
 } from '../base/index.ts';
 import { parseName } from '../ca/index.ts';
-import { parseTrustDomain, SpiffeIdError, type TrustDomain } from '../spiffe/index.ts';
+import { EPOCH_TRUST_DOMAIN, parseTrustDomain, SpiffeIdError, type TrustDomain } from '../spiffe/index.ts';
 import type { HostPort } from './serve-config.ts';
 
 export interface SettingKind<T> {
@@ -210,11 +210,16 @@ function readHost(text: string): string {
 
 export const trustDomain: SettingKind<TrustDomain> = one('NAME', (text) => {
   try {
-    return parseTrustDomain(text);
+    const domain = parseTrustDomain(text);
+    if (domain !== EPOCH_TRUST_DOMAIN) return domain;
   } catch (thrown) {
     if (thrown instanceof SpiffeIdError) throw settingError(`${quote(text)}: ${thrown.problem}`, thrown.rule);
     throw thrown;
   }
+  throw settingError(
+    `${quote(text)} is reserved for revocation lists (docs/revocation.md)`,
+    'give another trust domain',
+  );
 });
 
 /** A program and its arguments, as they are: no shell reads them. */

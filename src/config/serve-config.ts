@@ -43,6 +43,8 @@ export interface ServeConfig extends AttestorSettings, UpstreamSettings {
   readonly bundleFor: BundleFor;
   /** A caller of the Workload API without an identity waits for one, instead of being refused. */
   readonly workloadApiHold: boolean;
+  /** Publish a throw-away CA with each change of the revocation lists, so that Envoys resume no session of a revoked peer. */
+  readonly revocationEpoch: boolean;
   readonly disableSpiffeCertValidation: boolean;
   /** The SDS name of a caller's default identity. */
   readonly sdsDefaultName: string;

@@ -194,6 +194,11 @@ export const SETTINGS: { readonly [K in SettingKey]: Setting<ServeConfig[K]> } =
     about: 'Workload API: let callers without an identity wait for one, instead of refusing them',
     ...off,
   },
+  revocationEpoch: {
+    about: 'with each revocation list, change the set of CAs so that Envoys resume no TLS session of a revoked peer',
+    kind: kinds.toggle,
+    fallback: fixed('true'),
+  },
   disableSpiffeCertValidation: { about: "send plain trusted_ca instead of Envoy's SPIFFE validator", ...off },
   sdsDefaultName: {
     about: "SDS name of a caller's default identity",

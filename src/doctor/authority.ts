@@ -20,7 +20,7 @@ const CLOCK_OFF_MS = 60_000;
 
 const SET_CLOCK = 'timedatectl set-ntp true';
 
-type KnownAuthorities = Pick<DoctorJson, 'at' | 'authorities' | 'upstream' | 'last_issued_at'>;
+type KnownAuthorities = Pick<DoctorJson, 'at' | 'authorities' | 'upstream' | 'last_issued_at' | 'revocation'>;
 type Authority = DoctorJson['authorities'][number];
 
 /** @param now by the clock of this process, milliseconds since the epoch */
@@ -76,7 +76,7 @@ export function judgeAuthority(known: KnownAuthorities, now: number): Finding[] 
     });
   }
   findings.push(...judgeRoots(known, live, server), ...judgeRotation(authorities, server));
-  findings.push(...judgeJwtKeys(known.authorities, server));
+  findings.push(...judgeJwtKeys(known.authorities, server), ...judgeRevocation(known.revocation));
   if (lastIssued !== null && Date.parse(lastIssued) > server + CLOCK_OFF_MS) {
     findings.push({
       rule: 'clock-set-back',
@@ -124,6 +124,24 @@ function judgeRoots({ upstream }: KnownAuthorities, live: readonly Authority[], 
         upstream === null
           ? `replace it: sidekey ca rotate --root; ${copies}`
           : `let the upstream (${upstream.description}) sign under another root; ${copies}`,
+    },
+  ];
+}
+
+/** Reports that proxies accept revoked certificates, since no list has them. */
+function judgeRevocation({ revoked, lists, why_not: reason }: KnownAuthorities['revocation']): Finding[] {
+  if (revoked === 0 || lists > 0) return [];
+  return [
+    {
+      rule: 'revoked-accepted',
+      severity: 'error',
+      place: 'authority',
+      problem: `${revoked} revoked ${revoked === 1 ? 'certificate is' : 'certificates are'} accepted until ${revoked === 1 ? 'it ends' : 'they end'}: there are no revocation lists`,
+      why: reason ?? 'the lists could not be signed or stored',
+      fix:
+        reason === null
+          ? 'find the reason in the log of the server, at "the authorities could not be renewed", and correct it: the server tries again every 30 seconds'
+          : 'remove that root, or the settings of the upstream, and start the server again; or let the certificates end: sidekey revoke list',
     },
   ];
 }

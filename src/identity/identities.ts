@@ -93,7 +93,8 @@ export class Identities {
     this.#renderings = new Renderings({ registry, clock });
     this.#classes = new CallerClasses({ registry, renderings: this.#renderings, clock });
     const onIssued = (entry: Grant, notAfter: number) => this.#renderings.issued(entry, notAfter);
-    this.#svids = new Svids({ ca, clock, log, sequence, onIssued });
+    const isRevoked = (serial: string) => registry.revocations.get(serial) !== undefined;
+    this.#svids = new Svids({ ca, clock, log, sequence, onIssued, isRevoked });
     const { accountsRevision, random } = parts;
     this.#looks = new Looks({ clock, sequence, accountsRevision, random });
     this.#reasons = new HeldReasons(clock);
@@ -174,6 +175,11 @@ export class Identities {
   /** Call it when a proxy rejects the SVID of a grant: a new one is issued after a delay; see {@link Svids.reissue}. */
   reissue(grant: string): void {
     this.#svids.reissue(grant);
+  }
+
+  /** Call it when SVIDs were revoked; see {@link Svids.replaceRevoked}. */
+  replaceRevoked(): Promise<unknown>[] {
+    return this.#svids.replaceRevoked();
   }
 
   /** Keeps an entry's SVID fresh and calls the listener for each new one. @returns a function that stops this */

@@ -50,6 +50,8 @@ export interface SvidsParts {
   readonly sequence: SequenceNumbers;
   /** Called with each SVID that was issued: its grant and end (milliseconds since the epoch). */
   readonly onIssued: (entry: Grant, notAfter: number) => void;
+  /** Whether the SVID with this serial number is revoked. */
+  readonly isRevoked: (serial: string) => boolean;
 }
 
 export class Svids {
@@ -62,11 +64,13 @@ export class Svids {
   readonly #log: Log;
   readonly #sequence: SequenceNumbers;
   readonly #onIssued: SvidsParts['onIssued'];
+  readonly #isRevoked: SvidsParts['isRevoked'];
   /** The number of times that all SVIDs were replaced. */
   #generation = 0;
 
   constructor(parts: SvidsParts) {
     this.#onIssued = parts.onIssued;
+    this.#isRevoked = parts.isRevoked;
     this.#ca = parts.ca;
     this.#clock = parts.clock;
     this.#log = parts.log;
@@ -91,7 +95,7 @@ export class Svids {
     try {
       return await this.#issue(slot);
     } catch (error) {
-      if (slot.current !== undefined && isValidAt(slot.current.svid, this.#clock.now())) return slot.current;
+      if (slot.current !== undefined && this.#isUsable(slot.current.svid)) return slot.current;
       throw error;
     }
   }
@@ -150,6 +154,26 @@ export class Svids {
       slot.current = undefined;
       this.#renew(slot);
     }
+  }
+
+  /**
+   * Replaces the SVIDs that are revoked: those with listeners are issued again, and stay until then; the others are
+   * dropped.
+   * @returns for each one that is issued again, a promise of that
+   */
+  replaceRevoked(): Promise<unknown>[] {
+    const again: Promise<unknown>[] = [];
+    for (const slot of this.#slots.values()) {
+      if (slot.current === undefined || !this.#isRevoked(slot.current.svid.serial)) continue;
+      if (slot.watchers.size === 0) this.#forget(slot);
+      else again.push(this.#issueUnrevoked(slot));
+    }
+    return again;
+  }
+
+  /** An issuance that was running may have been recorded, and so revoked, before it ended. */
+  async #issueUnrevoked(slot: SvidSlot): Promise<void> {
+    while (this.#isRevoked((await this.#issue(slot)).svid.serial));
   }
 
   /** The SVIDs that callers watch now. The iteration may be spread over time. */
@@ -263,8 +287,11 @@ export class Svids {
   }
 
   #fresh(svid: X509Svid): boolean {
-    const now = this.#clock.now();
-    return isValidAt(svid, now) && now < svid.renewAt;
+    return this.#isUsable(svid) && this.#clock.now() < svid.renewAt;
+  }
+
+  #isUsable(svid: X509Svid): boolean {
+    return isValidAt(svid, this.#clock.now()) && !this.#isRevoked(svid.serial);
   }
 }
 

@@ -16,6 +16,7 @@ export async function collect(sources: MetricSources): Promise<Samples> {
   collectStreams(samples, sources);
   collectAttestations(samples, sources);
   collectAuthorities(samples, sources);
+  collectRevocations(samples, sources);
   collectStore(samples, sources);
   collectLimits(samples, sources);
   collectRequests(samples, sources);
@@ -77,6 +78,14 @@ function collectStreams(samples: Samples, { deliveries, pipe }: MetricSources): 
     for (const [reason, count] of held.entries()) samples.set('sidekey_names_held', count, { reason, had_secret });
   }
   for (const [reason, count] of deliveries.holds.entries()) samples.set('sidekey_holds_total', count, { reason });
+}
+
+function collectRevocations(samples: Samples, { registry, ca }: MetricSources): void {
+  const { size } = registry.revocations;
+  const lists = ca.revocationLists().length;
+  samples.set('sidekey_revocations', size);
+  samples.set('sidekey_revocation_lists', lists);
+  samples.set('sidekey_revocations_unlisted', Number(size > 0 && lists === 0));
 }
 
 function collectAttestations(samples: Samples, { attestations }: MetricSources): void {

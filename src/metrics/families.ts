@@ -114,6 +114,14 @@ const OWN = {
     'from when it signs if all proxies have acknowledged the bundle with it; later, it waits for proxies',
   ),
   sidekey_upstream_problem: family('gauge', '', [], 'with an upstream authority: 1 if it cannot sign now'),
+  sidekey_revocations: family('gauge', '', [], 'certificates that are revoked and have not ended'),
+  sidekey_revocation_lists: family('gauge', '', [], 'revocation lists in the own bundle, one for each authority'),
+  sidekey_revocations_unlisted: family(
+    'gauge',
+    '',
+    [],
+    '1 while certificates are revoked and no list has them, so that they are accepted',
+  ),
 
   sidekey_bundles: family('gauge', '', ['kind'], 'bundles: own, and foreign (those of other trust domains)'),
   sidekey_bundle_authorities: family('gauge', '', ['kind'], 'X.509 authorities in these bundles'),

@@ -24,11 +24,11 @@ export interface MetricSources {
   readonly attestations: AttestationTimes;
   readonly issuances: IssuanceTimes;
   readonly tokens: TokenCounts;
-  readonly ca: Pick<CertificateAuthority, 'authorities' | 'bundle' | 'upstream'>;
+  readonly ca: Pick<CertificateAuthority, 'authorities' | 'bundle' | 'upstream' | 'revocationLists'>;
   /** Authorities that began to sign, and that were tainted, by role. */
   readonly rotations: Tally;
   readonly taints: Tally;
-  readonly registry: Pick<Registry, 'size' | 'queuedWrites' | 'federatedBundles' | 'aliases'>;
+  readonly registry: Pick<Registry, 'size' | 'queuedWrites' | 'federatedBundles' | 'aliases' | 'revocations'>;
   readonly store: StoreTimes;
   readonly pipe: Pick<Pipe, 'connectionCount'>;
   /** For each limit of owners, the use of the one that is nearest to it. */

@@ -7,7 +7,13 @@
 
 import { createPublicKey, type JsonWebKey } from 'node:crypto';
 import { SidekeyError } from '../base/index.ts';
-import { haveSameAuthorities, parseTrustDomain, SpiffeIdError, type TrustDomain } from '../spiffe/index.ts';
+import {
+  EPOCH_TRUST_DOMAIN,
+  haveSameAuthorities,
+  parseTrustDomain,
+  SpiffeIdError,
+  type TrustDomain,
+} from '../spiffe/index.ts';
 import { BundleAuthorities, type BundleRules } from './bundle-authorities.ts';
 import type { BundleInput, FederatedBundle } from './federated-bundle.ts';
 import { JwtAuthorities } from './jwt-authorities.ts';
@@ -16,11 +22,16 @@ import { collect, Place, readObject, show } from './place.ts';
 
 export type { BundleRules } from './bundle-authorities.ts';
 
+/** Why nobody can federate with {@link EPOCH_TRUST_DOMAIN}. */
+export const EPOCH_RULE =
+  'this name is reserved for the throw-away CA that goes with revocation lists (docs/revocation.md)';
+
 /** Reads the trust domain of a bundle to set, with or without `spiffe://`. @throws ERR_BAD_INPUT */
 export function parseForeignTrustDomain(text: string, own: TrustDomain, path = 'trust_domain'): TrustDomain {
   const refuse = (problem: string, rule: string) => SidekeyError.badInput([{ path, problem, rule }]);
   try {
     const trustDomain = parseTrustDomain(text.replace(/^spiffe:\/\//, ''));
+    if (trustDomain === EPOCH_TRUST_DOMAIN) throw refuse(`it is ${show(text)}`, EPOCH_RULE);
     if (trustDomain !== own) return trustDomain;
   } catch (thrown) {
     if (thrown instanceof SpiffeIdError) throw refuse(thrown.problem, thrown.rule);

@@ -3,6 +3,7 @@
 import { PLACEHOLDER_FORMS, placeholderOf } from '../attest/index.ts';
 import { nearest, parseDuration } from '../base/index.ts';
 import {
+  EPOCH_TRUST_DOMAIN,
   isLikeTemplate,
   parseSpiffeId,
   parseTemplate,
@@ -17,6 +18,7 @@ import {
   trustDomainId,
   trustDomainOf,
 } from '../spiffe/index.ts';
+import { EPOCH_RULE } from './bundle-input.ts';
 import { DNS_NAME_RULE, dnsNameProblem } from './dns-name.ts';
 import { snakeCase } from './entry-names.ts';
 import type { EntryRules } from './entry-rules.ts';
@@ -156,6 +158,7 @@ export function readFederatesWith(value: unknown, place: Place, rules: EntryRule
     const text = readText(element, at, 'it is a trust domain: example.org or spiffe://example.org');
     if (text === undefined) return undefined;
     const trustDomain = attempt(at, () => parseTrustDomain(text.replace(/^spiffe:\/\//, '')));
+    if (trustDomain === EPOCH_TRUST_DOMAIN) return at.fault(`it is ${show(text)}`, EPOCH_RULE);
     if (trustDomain !== rules.trustDomain) return trustDomain;
     return at.fault("it is the server's own trust domain", 'an entry federates with other trust domains');
   });

@@ -1,10 +1,4 @@
 /** Revocation: from a request to the lists that proxies have acknowledged. */
 
-export type {
-  RevocationListInfo,
-  RevocationOutcome,
-  RevocationProxy,
-  RevocationTarget,
-  RevokeOptions,
-  Revoker,
-} from './types.ts';
+export { LocalRevoker } from './revoker.ts';
+export type { RevocationOutcome, RevocationProxy, RevocationTarget, Revoker } from './types.ts';

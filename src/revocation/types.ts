@@ -2,6 +2,7 @@
 
 import type { Actor } from '../audit/index.ts';
 import type { Revocation, RevocationReason } from '../base/index.ts';
+import type { RevocationListInfo } from '../ca/index.ts';
 
 /** What to revoke: one certificate, or all unexpired ones that were issued for a SPIFFE ID or for an entry. */
 export type RevocationTarget =
@@ -47,15 +48,6 @@ export interface RevocationOutcome {
   /** When the lists were published, in milliseconds since the epoch. */
   readonly publishedAt: number;
   readonly proxies: readonly RevocationProxy[];
-}
-
-/** The list of one authority that is in the bundle now. Times in milliseconds since the epoch. */
-export interface RevocationListInfo {
-  readonly authorityId: string;
-  readonly role: 'root' | 'intermediate';
-  readonly entries: number;
-  readonly thisUpdate: number;
-  readonly nextUpdate: number;
 }
 
 export interface Revoker {

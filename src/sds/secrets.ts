@@ -10,7 +10,7 @@ import type { X509Svid } from '../ca/index.ts';
 import type { Trust } from '../delivery/index.ts';
 import { Secret } from '../gen/envoy/extensions/transport_sockets/tls/v3/secret.ts';
 import { SPIFFECertValidatorConfig } from '../gen/envoy/extensions/transport_sockets/tls/v3/tls_spiffe_validator_config.ts';
-import type { SpiffeId, TrustBundle } from '../spiffe/index.ts';
+import { EPOCH_TRUST_DOMAIN, type SpiffeId, type TrustBundle } from '../spiffe/index.ts';
 import { FieldWriter, fieldLength } from './field-writer.ts';
 import type { EnvoyNode } from './node.ts';
 import { SECRET_TYPE_URL } from './request.ts';
@@ -179,12 +179,8 @@ export function bundleSecret(
   const made = secrets.get(key);
   if (made !== undefined && areSame(made.bundles, bundles)) return made.secret;
   const trust = bundles.map(({ trustDomain, sequenceNumber }) => ({ trustDomain, sequenceNumber }));
-  const pems = bundles.map(({ trustDomain, pem }) => ({
-    name: trustDomain,
-    inlineBytes: respelled ? Buffer.concat([pem, NEWLINE]) : pem,
-  }));
-  const validationContext =
-    validation === 'spiffe' ? spiffeValidator(pems) : { trustedCa: { inlineBytes: pems[0]!.inlineBytes } };
+  const spell = (pem: Buffer) => ({ inlineBytes: respelled ? Buffer.concat([pem, NEWLINE]) : pem });
+  const validationContext = validation === 'spiffe' ? spiffeValidator(bundles, spell) : trustedCa(bundles[0]!, spell);
   const bytes = Secret.encode(Secret.fromPartial({ name, validationContext })).finish();
   const secret = new EncodedSecret(name, { trust }, bytes.length, (writer) => writer.raw(bytes));
   keep(secrets, key, { bundles, secret });
@@ -198,8 +194,23 @@ function areSame(a: readonly TrustBundle[], b: readonly TrustBundle[]): boolean 
 /** PEM readers ignore it. */
 const NEWLINE = Buffer.from('\n');
 
-function spiffeValidator(pems: readonly { readonly name: string; readonly inlineBytes: Buffer }[]) {
-  const trustDomains = pems.map(({ name, inlineBytes }) => ({ name, trustBundle: { inlineBytes } }));
+type Spell = (pem: Buffer) => { readonly inlineBytes: Buffer };
+
+/**
+ * With the revocation lists, which must be those of all authorities on a path. Envoy resumes no session of an earlier
+ * context if the first CA is another one.
+ */
+function trustedCa({ authoritiesPem, crlsPem, epoch }: TrustBundle, spell: Spell) {
+  const cas = epoch === undefined ? authoritiesPem : Buffer.concat([epoch, authoritiesPem]);
+  return { trustedCa: spell(cas), ...(crlsPem.length === 0 ? {} : { crl: { inlineBytes: crlsPem } }) };
+}
+
+/** Revocation lists are in the bundles; the validator reads no others. */
+function spiffeValidator(bundles: readonly TrustBundle[], spell: Spell) {
+  const trustDomains = bundles.flatMap(({ trustDomain, pem, epoch }) => [
+    { name: trustDomain as string, trustBundle: spell(pem) },
+    ...(epoch === undefined ? [] : [{ name: EPOCH_TRUST_DOMAIN as string, trustBundle: spell(epoch) }]),
+  ]);
   const config = SPIFFECertValidatorConfig.encode(SPIFFECertValidatorConfig.fromPartial({ trustDomains })).finish();
   const typedConfig = { typeUrl: VALIDATOR_TYPE_URL, value: asBuffer(config) };
   return { customValidatorConfig: { name: VALIDATOR_NAME, typedConfig } };

@@ -27,6 +27,7 @@ import { Ledger } from '../delivery/index.ts';
 import { Decisions, Identities } from '../identity/index.ts';
 import { JwtSvids } from '../jwt/index.ts';
 import type { Registry } from '../registry/index.ts';
+import { LocalRevoker } from '../revocation/index.ts';
 import { secretDiscoveryService } from '../sds/index.ts';
 import { standardServices } from '../standard/index.ts';
 import { createLog, droppedLogLines, LogCounts } from '../telemetry/index.ts';
@@ -43,7 +44,6 @@ import { entryRulesOf, readInputs, tcpListenOf } from './inputs.ts';
 import { createLimits, usageOf } from './limits.ts';
 import { levelControl } from './log-level.ts';
 import { countMoves, createMeters, metricsOf } from './metrics.ts';
-import { noRevoker } from './no-revoker.ts';
 import { listenForOidc } from './oidc.ts';
 import { Parts } from './parts.ts';
 import { ReadinessWatch } from './readiness.ts';
@@ -236,6 +236,13 @@ async function start(
     onConnection: (socket, peer, reading) => wire.inject(socket, peer, reading),
   });
 
+  const revoker = parts.own(
+    new LocalRevoker({
+      ...{ trustDomain, ca, identities, ledger, clock, log },
+      revocations: registry.revocations,
+      issuances: store.issuances,
+    }),
+  );
   const failedReloads = new FailedReloads(clock);
   const reloaded = { registry, entryRules, failedReloads };
   const listening = new Set<string>();
@@ -271,7 +278,7 @@ async function start(
   const admin = createAdmin({
     registry,
     ca,
-    revoker: noRevoker(registry),
+    revoker,
     entryRules,
     warningsOf,
     ledger,

@@ -51,7 +51,7 @@ export async function openState(
   };
   const more = {
     ...passphrases,
-    ...{ jwt, upstream, dir, clock, log, lagging, using },
+    ...{ jwt, upstream, dir, clock, log, lagging, using, revoked: registry.revocations.list() },
     issuanceLog: issuances,
     audit: store.audit,
   };

@@ -5,7 +5,13 @@
  */
 
 import type { JsonWebKey, X509Certificate } from 'node:crypto';
-import type { TrustDomain } from './id.ts';
+import { parseTrustDomain, type TrustDomain } from './id.ts';
+
+/**
+ * The trust domain of a throw-away CA, which goes with revocation lists to Envoys. An Envoy resumes a TLS session without
+ * looking at the lists, but not after its set of CAs has changed. The top-level domain exists nowhere (RFC 2606).
+ */
+export const EPOCH_TRUST_DOMAIN: TrustDomain = parseTrustDomain('crl-epoch.invalid');
 
 /** A public key that verifies JWT-SVIDs. */
 export interface JwtAuthority {
@@ -29,6 +35,11 @@ export interface TrustBundle extends BundleContents {
   readonly crls: readonly Buffer[];
   /** The X.509 authorities, then the CRLs, as PEM blocks. */
   readonly pem: Buffer;
+  /** The two parts of {@link pem}. */
+  readonly authoritiesPem: Buffer;
+  readonly crlsPem: Buffer;
+  /** The certificate of {@link EPOCH_TRUST_DOMAIN}, PEM; undefined if there is none. */
+  readonly epoch: Buffer | undefined;
   /** Grows with each change. */
   readonly sequenceNumber: number;
   /** How often other domains should check for changes, in seconds; undefined if not given. */
@@ -41,19 +52,24 @@ export interface TrustBundleParts {
   readonly jwtAuthorities?: readonly JwtAuthority[];
   /** DER. */
   readonly crls?: readonly Buffer[];
+  readonly epoch?: Buffer | undefined;
   readonly sequenceNumber: number;
   readonly refreshHint: number | undefined;
 }
 
 export function makeTrustBundle(parts: TrustBundleParts): TrustBundle {
-  const { trustDomain, roots, jwtAuthorities = [], crls = [], sequenceNumber, refreshHint } = parts;
-  const blocks = [...roots.map((root) => root.toString()), ...crls.map(crlPem)];
+  const { trustDomain, roots, jwtAuthorities = [], crls = [], epoch, sequenceNumber, refreshHint } = parts;
+  const authorities = roots.map((root) => root.toString()).join('');
+  const pem = Buffer.from(authorities + crls.map(crlPem).join(''), 'latin1');
   return {
     trustDomain,
     x509Authorities: roots.map((root) => root.raw),
     jwtAuthorities,
     crls,
-    pem: Buffer.from(blocks.join(''), 'latin1'),
+    pem,
+    authoritiesPem: pem.subarray(0, authorities.length),
+    crlsPem: pem.subarray(authorities.length),
+    epoch,
     sequenceNumber,
     refreshHint,
   };

@@ -2,6 +2,7 @@
 
 export {
   type BundleContents,
+  EPOCH_TRUST_DOMAIN,
   haveSameAuthorities,
   type JwtAuthority,
   makeTrustBundle,

@@ -29,6 +29,8 @@ export const TOKEN = 'a-token-that-only-the-test-knows';
 /** An authority without any authorities. */
 export const NO_CA = {
   authorities: () => [],
+  whyNotRevocable: () => undefined,
+  revocationLists: () => [],
   taint: async () => undefined,
   import: async () => undefined,
   carry: async () => undefined,

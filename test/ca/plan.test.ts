@@ -38,7 +38,8 @@ type Step =
   | { readonly taint: number }
   | { readonly answer: number }
   | { readonly lag: boolean }
-  | { readonly restart: true };
+  | { readonly restart: true }
+  | { readonly revoke: boolean };
 
 const steps = (source: Situation['source']): fc.Arbitrary<Step> =>
   fc.oneof(
@@ -51,6 +52,7 @@ const steps = (source: Situation['source']): fc.Arbitrary<Step> =>
     ...(source === 'self' ? [] : [{ weight: 3, arbitrary: fc.record({ answer: fc.nat(1) }) }]),
     fc.record({ lag: fc.boolean() }),
     fc.constant({ restart: true as const }),
+    ...(source === 'self' ? [fc.record({ revoke: fc.boolean() })] : []),
   );
 
 class Life {
@@ -58,6 +60,10 @@ class Life {
   now = NOW;
   startedAt = NOW;
   isLagging = false;
+  /** Whether certificates are revoked. */
+  isListing = false;
+  /** The IDs of the authorities whose revocation lists are in the bundle. */
+  #listed: ReadonlySet<string> = new Set();
   readonly source: Situation['source'];
   readonly #asked = new Set<'root' | 'intermediate'>();
 
@@ -69,6 +75,7 @@ class Life {
     if ('wait' in step) this.now += step.wait;
     if ('lag' in step) this.isLagging = step.lag;
     if ('restart' in step) this.startedAt = this.now;
+    if ('revoke' in step) this.isListing = step.revoke;
     if ('ask' in step) this.#asked.add(step.ask);
     if ('answer' in step) {
       const root = upstreamRoot(upstreams[step.answer]!.certificate);
@@ -100,10 +107,13 @@ class Life {
         ...{ now: this.now, startedAt: this.startedAt, terms, asked: this.#asked, source: this.source, rootLimit: 8 },
         isBundleLagging: () => this.isLagging,
         isReissueLagging: () => this.isLagging,
+        isListed: this.isListing ? ({ id }) => this.#listed.has(id) : undefined,
       });
       if (next.need === undefined) {
         this.#check(before, next);
+        this.#checkLists(before, next);
         this.slots = next;
+        this.#listed = this.isListing ? this.#toList(next) : new Set();
         return;
       }
       assert.ok(this.source === 'self' || next.need === 'intermediate');
@@ -115,6 +125,39 @@ class Life {
       if (next.need === 'root') this.slots = { roots: [...roots, prepared(made, this.now)], intermediates };
       else this.slots = { roots, intermediates: [...intermediates, prepared(made, this.now)] };
     }
+  }
+
+  /** The next intermediate is ready, so that its list is in the bundle before it is needed. */
+  assertSpare(): void {
+    const root = this.slots.roots.find(({ state }) => state === 'active');
+    const spares = this.slots.intermediates.filter(({ state }) => state === 'prepared');
+    assert.ok(root === undefined || spares.some(({ authority }) => isUnder(authority, root.authority)), 'no spare');
+    assert.ok(spares.length <= 4, `${spares.length} spares`);
+  }
+
+  #toList({ roots, intermediates }: Slots): ReadonlySet<string> {
+    const trusted = roots.filter((slot) => isTrusted(slot, this.now)).map(({ authority }) => authority);
+    const below = intermediates.filter(({ authority }) => trusted.some((root) => isUnder(authority, root)));
+    return new Set([...trusted, ...below.map(({ authority }) => authority)].map(({ id }) => id));
+  }
+
+  /** While certificates are revoked, proxies that have the lists before a plan accept the SVIDs after it. */
+  #checkLists(before: Slots, { roots, intermediate: signer, root }: Plan): void {
+    if (!this.isListing || this.#listed.size === 0 || signer === undefined || root === undefined) return;
+    const spare = this.#toList({ roots, intermediates: [] });
+    assert.ok(spare.has(root.authority.id));
+    const others = before.intermediates.filter(({ authority, state }) => {
+      const isUsed = state === 'active' || state === 'retired';
+      return isUsed && isValidAt(authority, this.now) && isUnder(authority, root.authority);
+    });
+    const listed = before.intermediates.some(({ authority, state }) => {
+      const isSpare = state === 'prepared' && this.#listed.has(authority.id);
+      return isSpare && isValidAt(authority, this.now) && isUnder(authority, root.authority);
+    });
+    if (listed) assert.ok(this.#listed.has(signer.authority.id), 'one that is not listed signs, although one is');
+    const quarter = ({ authority: { notBefore, notAfter } }: Slot) => notAfter - (notAfter - notBefore) / 4;
+    if (others.length === 0 || others.some((slot) => this.now >= quarter(slot))) return;
+    assert.ok(this.#listed.has(signer.authority.id), 'its list was not published before it signs');
   }
 
   #check(before: Slots, next: Plan): void {
@@ -154,6 +197,7 @@ for (const source of ['self', 'upstream'] as const) {
         const authorities = new Life(source);
         await authorities.step({ wait: 0 });
         for (const step of life) await authorities.step(step);
+        if (authorities.isListing && authorities.source === 'self') authorities.assertSpare();
         // In the end, with proxies that answer, nothing is tainted any more, and somebody signs.
         authorities.isLagging = false;
         if (source === 'upstream') await authorities.step({ answer: 0 });

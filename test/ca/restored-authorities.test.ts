@@ -7,8 +7,9 @@ import { describe, it, type TestContext } from 'node:test';
 import { lastAuthorities, type RestoreTerms, restoreAuthorities } from '../../src/ca/restored-authorities.ts';
 import { parseTrustDomain } from '../../src/spiffe/id.ts';
 import { JWT } from '../jwt/support.ts';
+import { TestClock } from '../support/clock.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { assertIssues, HOUR, openTestAuthority, type TestAuthority, TRUST_DOMAIN } from './support.ts';
+import { assertIssues, HOUR, openTestAuthority, request, type TestAuthority, TRUST_DOMAIN } from './support.ts';
 
 const NOW = Date.parse('2030-01-01T00:00:00Z');
 
@@ -52,6 +53,22 @@ describe('restored authorities', () => {
       assert.deepEqual(report.sequenceNumber, { before: sequenceNumber, after });
       assert.equal(JSON.parse(readFileSync(path.join(dir, 'state.json'), 'utf8')).sequenceNumber, after);
     }
+  });
+
+  it('begin revocation lists at the time of the restore, after all lists from before it', async (t) => {
+    const first = await openTestAuthority(t);
+    const { serial, authorityId, spiffeId, entryId, notAfter } = await first.ca.issue(request());
+    const revokedAt = first.clock.now();
+    const revoked = [
+      { serial, authorityId, spiffeId, entryId, notAfter, revokedAt, reason: 'key-compromise' },
+    ] as const;
+    await first.ca.setRevoked(revoked);
+    const dir = unpacked(t, first.ca.snapshot());
+    const now = first.clock.now() + 60_000;
+    await restored(dir, { now });
+    const second = await openTestAuthority(t, { dir, revoked }, new TestClock(now));
+    const times = second.ca.revocationLists().map(({ thisUpdate }) => thisUpdate);
+    assert.deepEqual([...new Set(times)], [now]);
   });
 
   it('are the same as before for a server that starts with them', async (t) => {

@@ -54,6 +54,7 @@ test('root needs a trust domain only', async () => {
     newRoot: false,
     bundleFor: 'identified',
     workloadApiHold: false,
+    revocationEpoch: true,
     watchEntries: false,
     disableSpiffeCertValidation: false,
     x509SvidTtl: 3_600,
@@ -163,6 +164,7 @@ allowWeakSelectors: true
 newRoot: true
 bundleFor: anyone
 workloadApiHold: true
+revocationEpoch: false
 watchEntries: true
 disableSpiffeCertValidation: false
 x509SvidTtl: 20s
@@ -245,6 +247,7 @@ sdsAllBundlesName: roots
       newRoot: true,
       bundleFor: 'anyone',
       workloadApiHold: true,
+      revocationEpoch: false,
       watchEntries: true,
       disableSpiffeCertValidation: false,
       x509SvidTtl: 20,

@@ -46,6 +46,7 @@ test('flags and variables follow from the keys', () => {
     '--oidc-key-file',
     '--oidc-listen',
     '--old-key-passphrase-file',
+    '--revocation-epoch',
     '--root-ack-policy',
     '--root-ack-timeout',
     '--root-publish-time',

@@ -75,6 +75,8 @@ describe('monitoring/', () => {
 const NOT_SHOWN = [
   'process_start_time_seconds',
   'sidekey_bundle_sequence_number',
+  'sidekey_revocation_lists',
+  'sidekey_revocations',
   'sidekey_callers_without_identity_total',
   'sidekey_callers_memory_limit_bytes',
   'sidekey_connections_without_descriptors_total',

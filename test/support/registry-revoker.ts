@@ -4,15 +4,15 @@
  */
 
 import { type Clock, SidekeyError } from '../../src/base/index.ts';
+import type { RevocationListInfo } from '../../src/ca/index.ts';
 import type { Registry, Store } from '../../src/registry/index.ts';
 import type {
-  RevocationListInfo,
   RevocationOutcome,
   RevocationProxy,
   RevocationTarget,
   RevokeOptions,
   Revoker,
-} from '../../src/revocation/index.ts';
+} from '../../src/revocation/types.ts';
 
 export interface RegistryRevokerParts {
   readonly registry: Pick<Registry, 'revocations'>;

@@ -11,6 +11,7 @@ import {
   DiscoveryRequest,
   DiscoveryResponse,
 } from '../../src/gen/envoy/service/discovery/v3/discovery.ts';
+import { EPOCH_TRUST_DOMAIN } from '../../src/spiffe/bundle.ts';
 
 export const SECRET_TYPE = 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret';
 const SERVICE = '/envoy.service.secret.v3.SecretDiscoveryService';
@@ -186,23 +187,26 @@ export function secretOf(response: Response, name: string): Secret {
 
 /** The certificates of a `tls_certificate`, leaf first. */
 export function chainOf(secret: Secret): X509Certificate[] {
-  return pemBlocks(secret.tlsCertificate!.certificateChain!.inlineBytes!).map((pem) => new X509Certificate(pem));
+  return certificatesIn(secret.tlsCertificate!.certificateChain!.inlineBytes!);
 }
 
-/** The roots of a validation context, of either kind. */
+/** The roots of a validation context, of either kind, without the throw-away CA of revocation lists. */
 export function rootsOf(secret: Secret): X509Certificate[] {
   const { trustedCa, customValidatorConfig } = secret.validationContext!;
-  if (trustedCa !== undefined) return pemBlocks(trustedCa.inlineBytes!).map((pem) => new X509Certificate(pem));
-  const { trustDomains } = SPIFFECertValidatorConfig.decode(customValidatorConfig!.typedConfig!.value);
-  return trustDomains.flatMap(({ trustBundle }) =>
-    pemBlocks(trustBundle!.inlineBytes!).map((pem) => new X509Certificate(pem)),
-  );
+  const bundles =
+    trustedCa === undefined
+      ? SPIFFECertValidatorConfig.decode(customValidatorConfig!.typedConfig!.value).trustDomains.map(
+          ({ trustBundle }) => trustBundle!,
+        )
+      : [trustedCa];
+  return bundles
+    .flatMap(({ inlineBytes }) => certificatesIn(inlineBytes!))
+    .filter(({ subjectAltName }) => subjectAltName !== `URI:spiffe://${EPOCH_TRUST_DOMAIN}`);
 }
 
-function pemBlocks(bytes: Uint8Array): string[] {
-  return (
-    Buffer.from(bytes)
-      .toString()
-      .match(/-----BEGIN [^-]+-----[^-]+-----END [^-]+-----\n/g) ?? []
-  );
+function certificatesIn(pem: Uint8Array): X509Certificate[] {
+  const blocks = Buffer.from(pem)
+    .toString()
+    .match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----\n/g);
+  return (blocks ?? []).map((block) => new X509Certificate(block));
 }

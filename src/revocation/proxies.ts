@@ -1,0 +1,70 @@
+/** What the connected proxies do with revocation lists, and which of them hold revoked SVIDs. */
+
+import type { Ledger, SecretReport } from '../delivery/index.ts';
+import type { TrustDomain } from '../spiffe/index.ts';
+import type { RevocationProxy } from './types.ts';
+
+/**
+ * One line for each bundle of this trust domain on a stream; for a connection without one, a line with its first name.
+ * @param sequenceNumber of the first bundle with the lists
+ */
+export function proxiesOf(
+  ledger: Pick<Ledger, 'connections'>,
+  trustDomain: TrustDomain,
+  sequenceNumber: number,
+  now: number,
+): RevocationProxy[] {
+  const all: RevocationProxy[] = [];
+  for (const { peer, node, streams } of ledger.connections()) {
+    const { pid, uid } = peer.credentials;
+    const about = { pid, uid, node: node?.id };
+    const before = all.length;
+    let first: string | undefined;
+    for (const stream of streams) {
+      for (const secret of stream.report(now).secrets) {
+        first ??= secret.name;
+        if (secret.trust?.some((bundle) => bundle.trustDomain === trustDomain) !== true) continue;
+        all.push({ ...about, ...stateOf(secret, trustDomain, sequenceNumber) });
+      }
+    }
+    if (all.length > before || first === undefined) continue;
+    all.push({ ...about, name: first, state: 'unreachable', since: undefined, rejection: undefined });
+  }
+  return all;
+}
+
+function stateOf(
+  { name, ackedTrust, ackedAt, rejection }: SecretReport,
+  trustDomain: TrustDomain,
+  sequenceNumber: number,
+): Pick<RevocationProxy, 'name' | 'state' | 'since' | 'rejection'> {
+  const acked = ackedTrust?.find((bundle) => bundle.trustDomain === trustDomain);
+  const isRefusing = acked !== undefined && acked.sequenceNumber >= sequenceNumber;
+  return {
+    name,
+    state: isRefusing ? 'refusing' : 'waiting',
+    since: isRefusing ? ackedAt : undefined,
+    rejection: rejection?.message,
+  };
+}
+
+/**
+ * The SPIFFE IDs of which a connected proxy may still use a revoked SVID: it is the last one that the proxy was sent, or
+ * the proxy has not acknowledged the one after it.
+ */
+export function holdersOf(
+  ledger: Pick<Ledger, 'connections'>,
+  isRevoked: (serial: string) => boolean,
+  now: number,
+): Set<string> {
+  const ids = new Set<string>();
+  for (const { streams } of ledger.connections()) {
+    for (const stream of streams) {
+      for (const { spiffeId, serial, version, acked } of stream.report(now).secrets) {
+        if (spiffeId === undefined || serial === undefined) continue;
+        if (isRevoked(serial) || acked !== version) ids.add(spiffeId);
+      }
+    }
+  }
+  return ids;
+}
