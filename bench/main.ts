@@ -31,6 +31,7 @@ import { metricsScrape } from './figures/metrics-scrape.ts';
 import { pushToAck } from './figures/push-to-ack.ts';
 import { renewal } from './figures/renewal.ts';
 import { revocation, revocationStreams } from './figures/revocation.ts';
+import { revocationTraffic } from './figures/revocation-traffic.ts';
 import { rotation } from './figures/rotation.ts';
 import { rotationTraffic } from './figures/rotation-traffic.ts';
 import { storm } from './figures/storm.ts';
@@ -60,6 +61,7 @@ const BENCHES: Readonly<Record<string, (cleanup: Cleanup) => Promise<Figure[]>>>
   'bundle-change': bundleChange,
   revocation,
   'revocation-streams': revocationStreams,
+  'revocation-traffic': revocationTraffic,
   variants,
   renewal,
   'push-to-ack': pushToAck,

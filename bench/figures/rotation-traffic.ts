@@ -34,7 +34,16 @@ interface Restart {
   readonly when: 'published' | 'active';
 }
 
-export async function rotationTraffic(cleanup: Cleanup): Promise<Figure[]> {
+/** Requests that go on while something changes. */
+export interface UnderTraffic {
+  readonly stage: Stage;
+  readonly envoyVersion: string;
+  /** Ends the requests. */
+  stop(): Promise<Sent>;
+}
+
+/** Starts a Sidekey and three Envoys, and requests through them. */
+export async function startTraffic(cleanup: Cleanup): Promise<UnderTraffic> {
   const envoy = await findEnvoy({ tell: (line) => console.error(line) });
   hush();
   const stage = await buildStage({ rootPublishTime: PUBLISH_TIME });
@@ -47,14 +56,25 @@ export async function rotationTraffic(cleanup: Cleanup): Promise<Figure[]> {
   const urls = SERVICES.map((service) => frontUrl(stage, routeOf(service)));
   const options: TrafficOptions = { urls, ca: stage.certificate, perSecond: PER_SECOND };
   await client.tell('start', options);
+  return {
+    stage,
+    envoyVersion: envoy.version,
+    async stop() {
+      const sent = await client.tell<Sent>('stop');
+      for (const failure of sent.failures.slice(0, 20)) console.error(failure);
+      return sent;
+    },
+  };
+}
 
+export async function rotationTraffic(cleanup: Cleanup): Promise<Figure[]> {
+  const { stage, envoyVersion, stop } = await startTraffic(cleanup);
   const each = INTERMEDIATES / ROOTS.length;
   for (const restart of ROOTS) {
     for (let i = 0; i < each; i += 1) await followed(stage, () => rotate(stage, 'intermediate'));
     await followed(stage, () => rotateRoot(stage, restart));
   }
-  const { requests, failures, seconds } = await client.tell<Sent>('stop');
-  for (const failure of failures.slice(0, 20)) console.error(failure);
+  const { requests, failures, seconds } = await stop();
   const restarts = ROOTS.filter((restart) => restart !== undefined);
   return [
     {
@@ -62,20 +82,20 @@ export async function rotationTraffic(cleanup: Cleanup): Promise<Figure[]> {
       value: failures.length,
       unit: 'requests',
       compared_with: { reach: 0, requests, 'requests a second': round(requests / seconds) },
-      how: `GETs over TLS at a steady rate through front-envoy to two services, with a full mTLS handshake between two Envoys (${envoy.version}) for each ${REQUESTS_PER_CONNECTION} of them and no retries, while ${INTERMEDIATES} intermediates and ${ROOTS.length} roots are replaced one after the other, each time until all three Envoys have new SVIDs; --root-publish-time ${PUBLISH_TIME}; Sidekey is restarted in the middle of ${restarts.length} of the roots' rotations (${restarts.map(({ signal, when }) => `${signal} when the new root is ${when}`).join(', ')})`,
+      how: `GETs over TLS at a steady rate through front-envoy to two services, with a full mTLS handshake between two Envoys (${envoyVersion}) for each ${REQUESTS_PER_CONNECTION} of them and no retries, while ${INTERMEDIATES} intermediates and ${ROOTS.length} roots are replaced one after the other, each time until all three Envoys have new SVIDs; --root-publish-time ${PUBLISH_TIME}; Sidekey is restarted in the middle of ${restarts.length} of the roots' rotations (${restarts.map(({ signal, when }) => `${signal} when the new root is ${when}`).join(', ')})`,
     },
   ];
 }
 
 /** Does it, and waits until all Envoys use other SVIDs. */
-async function followed(stage: Stage, change: () => Promise<void>): Promise<void> {
+export async function followed(stage: Stage, change: () => Promise<void>): Promise<void> {
   const serial = async (name: (typeof EXAMPLES)[number]) => (await stage.envoys[name].hasSvid(idOf(name))).serial;
   const before = await Promise.all(EXAMPLES.map(serial));
   await change();
   await Promise.all(EXAMPLES.map((name, i) => stage.envoys[name].hasSvid(idOf(name), before[i])));
 }
 
-async function rotateRoot(stage: Stage, restart: Restart | undefined): Promise<void> {
+export async function rotateRoot(stage: Stage, restart: Restart | undefined): Promise<void> {
   const old = await rootIn(stage, 'active');
   await rotate(stage, 'root');
   const next = await rootIn(stage, 'published');

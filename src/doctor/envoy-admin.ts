@@ -10,6 +10,7 @@ import { judgePeers, type OwnAuthority } from './envoy-peers.ts';
 import { judgePipes } from './envoy-pipes.ts';
 import { idsOf } from './envoy-secrets.ts';
 import { adminUrl, type EnvoySecret, type EnvoyState, plainSerial, readEnvoyState } from './envoy-state.ts';
+import { judgeTicketKeys } from './envoy-tickets.ts';
 
 const NO_STREAM = 'envoy-no-stream';
 
@@ -52,18 +53,20 @@ async function check(url: string, place: string, lookup: Lookup, now: number): P
   const isKnown = !('unknown' in server);
   const peers = await judgePeers(envoy, isKnown ? server.own : undefined, place);
   const pipes = judgePipes(envoy.pipes, url, place, isKnown ? server.pipe : undefined);
+  const tickets = judgeTicketKeys(envoy.withTicketKeys, place);
   const later = [...pipes.skipped, ...peers.skipped];
   if (!isKnown) {
     const skipped = [{ what: `what the server has sent to ${envoy.nodeId}`, why: server.unknown }, ...later];
     const waiting = envoy.secrets.flatMap((secret) => alone(secret, place));
-    return { findings: [...pipes.findings, ...expired, ...waiting, ...peers.findings], skipped };
+    return { findings: [...pipes.findings, ...expired, ...waiting, ...peers.findings, ...tickets], skipped };
   }
   const sent = server.proxies.flatMap(({ streams }) => streams.flatMap(({ secrets }) => secrets));
   const compared = envoy.secrets.flatMap((secret) => compare(secret, envoy, sent, place, server));
   // If the Envoy can't open the pipe, that explains every secret that it has not requested from this server.
   const isCutOff = pipes.findings.length > 0 && envoy.pipes.every(({ open }) => open === 0);
   const findings = isCutOff ? compared.filter(({ rule }) => rule !== NO_STREAM) : compared;
-  return { findings: [...pipes.findings, ...findings, ...expired, ...peers.findings], skipped: later };
+  const all = [...pipes.findings, ...findings, ...expired, ...peers.findings, ...tickets];
+  return { findings: all, skipped: later };
 }
 
 /** Reports expired certificates, which Envoy keeps presenting. */

@@ -6,6 +6,7 @@
 import http from 'node:http';
 import { matchersIn, type NameMatcher } from './envoy-names.ts';
 import { secretsIn, type TrustedRoots } from './envoy-secrets.ts';
+import { hasTicketKeys } from './envoy-tickets.ts';
 
 export interface EnvoyState {
   readonly nodeId: string;
@@ -27,6 +28,8 @@ export interface EnvoyState {
     readonly count: number;
     readonly endpoints: readonly Endpoint[];
   }[];
+  /** The names of listeners with session ticket keys. */
+  readonly withTicketKeys: readonly string[];
   /** Clusters whose endpoint is a Unix socket. */
   readonly pipes: readonly PipeCluster[];
 }
@@ -139,6 +142,7 @@ export async function readEnvoyState(url: string): Promise<EnvoyState> {
   const leaves = certificates.flatMap(({ cert_chain: chain = [] }) => chain.slice(0, 1));
   const stats = await statsOf(url);
   const clusters = await get<Clusters>(url, '/clusters?format=json');
+  const listeners = await listenersOf(url);
   return {
     nodeId: node?.id ?? '',
     version,
@@ -152,8 +156,9 @@ export async function readEnvoyState(url: string): Promise<EnvoyState> {
     ),
     roots: secretsIn((active.configs ?? []).map(({ secret }) => secret)),
     refusedServers: await refusedServers(url, clusters, stats),
-    refusedClients: await refusedClients(url, stats),
+    refusedClients: refusedClients(listeners, stats),
     endedByServer: endedByServer(clusters, stats),
+    withTicketKeys: listeners.filter((one) => hasTicketKeys(one)).map(nameOf),
     pipes: pipesOf(clusters),
   };
 }
@@ -234,20 +239,36 @@ function endedByServer(
   });
 }
 
-async function refusedClients(url: string, stats: ReadonlyMap<string, number>): Promise<RefusedClients[]> {
-  const listeners = new Set(
+/** The configurations of all listeners. */
+async function listenersOf(url: string): Promise<unknown[]> {
+  const found: unknown[] = [];
+  for (const kind of ['static_listeners', 'dynamic_listeners']) {
+    const { configs = [] } = await get<ListenerDump>(url, `/config_dump?resource=${kind}`);
+    for (const one of configs) found.push(one.listener ?? one.active_state?.listener);
+  }
+  return found;
+}
+
+/** Its name, else its address. */
+function nameOf(listener: unknown): string {
+  const { name, address } = (listener ?? {}) as { readonly name?: unknown; readonly address?: unknown };
+  if (typeof name === 'string' && name !== '') return name;
+  const { address: host, port_value: port } =
+    (address as { readonly socket_address?: { readonly address?: unknown; readonly port_value?: unknown } } | undefined)
+      ?.socket_address ?? {};
+  return `${String(host)}:${String(port)}`;
+}
+
+function refusedClients(listeners: readonly unknown[], stats: ReadonlyMap<string, number>): RefusedClients[] {
+  const names = new Set(
     [...stats.keys()].flatMap((name) => /^listener\.(.+)\.ssl\.fail_verify_(?:error|san)$/.exec(name)?.[1] ?? []),
   );
-  const refusing = [...listeners].flatMap((listener) => {
+  const refusing = [...names].flatMap((listener) => {
     const refusals = refusalsOf(`listener.${listener}`, stats);
     return refusals === undefined ? [] : [{ listener, ...refusals }];
   });
   if (refusing.every(({ byName }) => byName === 0)) return refusing.map((one) => ({ ...one, accepts: [] }));
-  const accepts: NameMatcher[] = [];
-  for (const kind of ['static_listeners', 'dynamic_listeners']) {
-    const { configs = [] } = await get<ListenerDump>(url, `/config_dump?resource=${kind}`);
-    for (const one of configs) accepts.push(...matchersIn(one.listener ?? one.active_state?.listener));
-  }
+  const accepts = listeners.flatMap(matchersIn);
   return refusing.map((one) => ({ ...one, accepts }));
 }
 

@@ -1,7 +1,6 @@
 /** What becomes of each setting of SPIRE 1.13. */
 
-import { formatDuration } from '../base/index.ts';
-import { goSeconds } from './go-duration.ts';
+import { formatDuration, parseGoDuration } from '../base/index.ts';
 
 export interface Rule {
   /** The setting of Sidekey; undefined: it becomes nothing. */
@@ -18,8 +17,8 @@ const none = (why: string): Rule => ({ why });
 const duration = (key: string, why = SAME): Rule => ({
   key,
   value: (text) => {
-    const seconds = goSeconds(text);
-    return seconds === undefined || seconds === 0 ? undefined : formatDuration(seconds);
+    const seconds = (parseGoDuration(text) ?? 0) / 1_000;
+    return Number.isSafeInteger(seconds) && seconds > 0 ? formatDuration(seconds) : undefined;
   },
   why,
 });

@@ -229,6 +229,37 @@ export const ENVOY_CASES: readonly Omit<EnvoyCase, 'by'>[] = [
     note: 'doctor finds the process by the admin port, and looks at its user, its groups and every directory above the socket',
   },
   {
+    symptom: 'A client whose certificate was revoked is still accepted',
+    cause:
+      'the bootstrap has session ticket keys, with which the client resumes its session: Envoy does not verify it again',
+    rule: 'envoy-session-tickets',
+    says: /its listener 127\.0\.0\.1:\d+ has session ticket keys/,
+    async set(stage, binary, t) {
+      stage.clock.set(Date.now());
+      await stage.create(WEB);
+      const [port] = (await freePorts(1)) as [number];
+      const start = (keys: object) => {
+        const tls = { common_tls_context: common(WEB, WEB), require_client_certificate: true, ...keys };
+        const clusters = pipeCluster('sidekey', stage.socket);
+        const resources = { clusters, listeners: tlsListener(port, tls) };
+        return startEnvoy(t, binary, { node: { id: 'tickets', cluster: 'test' }, static_resources: resources });
+      };
+      const broken = await start({ session_ticket_keys: { keys: [{ inline_string: 'k'.repeat(80) }] } });
+      await broken.live();
+      return {
+        url: broken.adminUrl,
+        async byHand() {
+          await broken.stop();
+          const mended = await start({});
+          await mended.live();
+          return { url: mended.adminUrl };
+        },
+      };
+    },
+    fix: 'remove `session_ticket_keys` and `session_ticket_keys_sds_secret_config` from its bootstrap: then Envoy makes its own keys, and each changed bundle ends their sessions',
+    note: 'connections that are open stay open too, whatever was revoked; `sidekey envoy bootstrap --max-connection-duration 1h` limits them ([revocation](revocation.md)). `doctor --envoy FILE` finds the keys in a bootstrap (`[session-tickets]`)',
+  },
+  {
     symptom: 'An Envoy never becomes ready, and no log says why',
     words: 'nothing; `/ready` stays `PRE_INITIALIZING`',
     cause:

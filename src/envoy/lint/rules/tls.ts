@@ -88,7 +88,7 @@ function tickets(at: Spot): Draft[] {
       severity: 'error',
       at: keys,
       problem: 'session ticket keys together with the SPIFFE validator',
-      why: 'a client whose certificate was revoked can resume its session without verification as long as the keys stay the same',
+      why: 'a resumed session is not verified again, so a client whose certificate was revoked is accepted as long as neither the keys nor the authorities in the bundle change',
       fix: 'remove them: then Envoy makes its own keys, and a changed secret ends their sessions',
     },
   ];
