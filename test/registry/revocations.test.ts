@@ -118,6 +118,7 @@ test('a revocation counts until its certificate has ended, and then is removed',
   assert.deepEqual(serials(revocations.list()), ['02']);
   assert.equal(revocations.size, 1);
   assert.ok(revocations.get('01'), 'until it is removed');
+  assert.deepEqual(serials(revocations.all()), ['01', '02']);
   let told = 0;
   revocations.onChange(() => {
     told += 1;
