@@ -6,6 +6,7 @@ import type { RevocationProxy } from './types.ts';
 
 /**
  * One line for each bundle of this trust domain on a stream; for a connection without one, a line with its first name.
+ * Streams of keys of tokens have no part in it.
  * @param sequenceNumber of the first bundle with the lists
  */
 export function proxiesOf(
@@ -21,7 +22,9 @@ export function proxiesOf(
     const before = all.length;
     let first: string | undefined;
     for (const stream of streams) {
-      for (const secret of stream.report(now).secrets) {
+      const { variant, secrets } = stream.report(now);
+      if (variant === 'jwt-bundles') continue;
+      for (const secret of secrets) {
         first ??= secret.name;
         if (secret.trust?.some((bundle) => bundle.trustDomain === trustDomain) !== true) continue;
         all.push({ ...about, ...stateOf(secret, trustDomain, sequenceNumber) });

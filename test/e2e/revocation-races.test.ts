@@ -8,6 +8,7 @@ import { fetchCredentials } from '../support/mtls-client.ts';
 import { until } from '../support/process-state.ts';
 import { namesOf, SdsClient } from '../support/sds-client.ts';
 import { type Served, serve } from '../support/serve.ts';
+import { WorkloadClient } from '../support/workload-client.ts';
 
 const revoke = (server: Served, what: object) =>
   server.request('POST', '/v1/revocations', { reason: 'key-compromise', ...what });
@@ -59,6 +60,30 @@ describe('while a revocation waits for holders of the SVID', { timeout: 60_000 }
       assert.equal(await listed(server), 1);
     });
   }
+});
+
+describe('a client of the Workload API', { timeout: 60_000 }, () => {
+  it('has the present lists, also when a key of tokens changed since, or when it reads no X.509 bundles', async (t) => {
+    const server = await serve(t);
+    await createEntry(server, CLIENT);
+    const client = new WorkloadClient(t, server.socket);
+    const jwt = client.jwtBundles();
+    await jwt.next();
+    await client.x509Svids().next();
+    const states = ({ proxies }: { proxies: { name: string; state: string }[] }) => proxies.map(({ state }) => state);
+    const { body } = await revoke(server, { spiffe_id: CLIENT, wait: 10 });
+    assert.deepEqual(states(body), ['refusing']);
+    const { authorities } = (await server.request('GET', '/v1/ca')).body;
+    const key = authorities.find(
+      ({ role, state }: { role: string; state: string }) => role === 'jwt' && state === 'active',
+    );
+    await server.request('POST', `/v1/ca/${key.id}/taint`);
+    await jwt.next();
+    await until(async () => states((await server.request('GET', '/v1/revocations')).body)[0] === 'refusing');
+    await server.request('POST', '/v1/ca/rotate', { role: 'root' });
+    const isWaitedFor = ({ waits_for: proxies }: { waits_for: unknown[] }) => proxies.length > 0;
+    await until(async () => !(await server.request('GET', '/v1/ca')).body.authorities.some(isWaitedFor));
+  });
 });
 
 describe('a revocation', { timeout: 60_000 }, () => {
