@@ -243,7 +243,10 @@ export class Authorities {
       await this.#reviews.runAnew();
       // With revocation lists, the next intermediate may wait for proxies to have its list.
       const isWaiting = () => role === 'intermediate' && this.#signer === before && this.#isListing();
-      while (isWaiting() && !this.#reviews.closed) await this.#reviews.ended();
+      while (isWaiting() && !this.#reviews.closed) {
+        await this.#reviews.ended();
+        if (this.#reviews.failure !== undefined) throw this.#reviews.failure;
+      }
     } catch (error) {
       throw SidekeyError.from(error, 'ERR_CA', `the ${role} could not be replaced: ${(error as Error).message}`);
     } finally {

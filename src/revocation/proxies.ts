@@ -5,8 +5,8 @@ import type { TrustDomain } from '../spiffe/index.ts';
 import type { RevocationProxy } from './types.ts';
 
 /**
- * One line for each bundle of this trust domain on a stream; for a connection without one, a line with its first name.
- * Streams of keys of tokens have no part in it.
+ * One line for each bundle of this trust domain on a stream; for a connection without one, a line with its first
+ * secret. Callers that were sent nothing have no part in it, nor have streams of keys of tokens.
  * @param sequenceNumber of the first bundle with the lists
  */
 export function proxiesOf(
@@ -25,7 +25,7 @@ export function proxiesOf(
       const { variant, secrets } = stream.report(now);
       if (variant === 'jwt-bundles') continue;
       for (const secret of secrets) {
-        first ??= secret.name;
+        if (secret.version !== undefined) first ??= secret.name;
         if (secret.trust?.some((bundle) => bundle.trustDomain === trustDomain) !== true) continue;
         all.push({ ...about, ...stateOf(secret, trustDomain, sequenceNumber) });
       }

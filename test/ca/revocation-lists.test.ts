@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import type { Revocation } from '../../src/base/revocation.ts';
@@ -187,6 +187,42 @@ describe('revocation lists', () => {
     assert.ok(without.bundle().crls.length > 0);
     const again = await authority.restart({ revoked: [revoked(one, clock.now())] });
     assert.ok(again.bundle().epoch !== undefined && !epochs.includes(String(again.bundle().epoch)));
+  });
+});
+
+describe('while the states cannot be stored', () => {
+  it('a revocation fails and is published later, and no root comes that would keep its list out', async (t) => {
+    const { ca, clock, dir } = await openTestAuthority(t);
+    const bad = await ca.issue(request());
+    renameSync(dir, `${dir}-away`);
+    await assert.rejects(ca.setRevoked([revoked(bad, clock.now())]), { code: 'ERR_CA', message: /tried again/ });
+    assert.deepEqual(ca.bundle().crls, []);
+    renameSync(`${dir}-away`, dir);
+    const validity = { notBefore: clock.now() - DAY, notAfter: clock.now() + 365 * DAY };
+    const { pem } = await makeCertificate({ uris: ['spiffe://ilinux.io'], ...validity });
+    await assert.rejects(ca.carry(pem, clock.now() + DAY), { code: 'ERR_AUTHORITY_STATE' });
+    clock.advance(30 * SECOND);
+    await until(() => ca.bundle().crls.length === 3);
+    assert.equal(verify(t, bad, ca.bundle(), clock.now()), 'certificate revoked');
+  });
+
+  it('a rotation that waits for proxies fails', async (t) => {
+    const { ca, clock, dir } = await openTestAuthority(t, { lagging: () => [PROXY] });
+    const bad = await ca.issue(request());
+    await ca.setRevoked([revoked(bad, clock.now())]);
+    const failed = assert.rejects(ca.rotate('intermediate'), { code: 'ERR_CA', message: /could not be replaced/ });
+    let isOver = false;
+    void failed.finally(() => {
+      isOver = true;
+    });
+    await new Promise(setImmediate);
+    renameSync(dir, `${dir}-away`);
+    await until(() => {
+      clock.advance(SECOND);
+      return isOver;
+    });
+    await failed;
+    renameSync(`${dir}-away`, dir);
   });
 });
 

@@ -99,6 +99,24 @@ describe('a revocation', { timeout: 60_000 }, () => {
     assert.deepEqual((await revoking).body.replaced, { asked: 1, acknowledged: 1 });
   });
 
+  it('counts no caller that was sent nothing, and those that have an SVID alone as unreachable', async (t) => {
+    const server = await serve(t);
+    await createEntry(server, CLIENT);
+    const stranger = new SdsClient(server.socket);
+    t.after(() => stranger.close());
+    stranger.stream().ask(OTHER);
+    const isHeld = ({ streams }: { streams: { secrets: { state: string }[] }[] }) =>
+      streams[0]?.secrets[0]?.state === 'held';
+    await until(async () => (await server.request('GET', '/v1/proxies')).body.proxies.some(isHeld));
+    const { stream, first } = await holder(t, server);
+    stream.ack(first);
+    const { body } = await revoke(server, { spiffe_id: CLIENT, now: true });
+    assert.deepEqual(
+      body.proxies.map(({ name, state }: { name: string; state: string }) => [name, state]),
+      [[CLIENT, 'unreachable']],
+    );
+  });
+
   it('that is final makes one on hold final', async (t) => {
     const server = await serve(t);
     await createEntry(server, CLIENT);
