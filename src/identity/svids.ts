@@ -159,14 +159,14 @@ export class Svids {
   /**
    * Replaces the SVIDs that are revoked: those with listeners are issued again, and stay until then; the others are
    * dropped.
-   * @returns for each one that is issued again, a promise of that
+   * @returns for each one that is issued again, a promise that resolves when that is done or has failed
    */
   replaceRevoked(): Promise<unknown>[] {
     const again: Promise<unknown>[] = [];
     for (const slot of this.#slots.values()) {
       if (slot.current === undefined || !this.#isRevoked(slot.current.svid.serial)) continue;
       if (slot.watchers.size === 0) this.#forget(slot);
-      else again.push(this.#issue(slot));
+      else again.push(this.#issue(slot).catch(() => undefined)); // logged, and a retry is scheduled
     }
     return again;
   }
