@@ -30,6 +30,7 @@ import { memory } from './figures/memory.ts';
 import { metricsScrape } from './figures/metrics-scrape.ts';
 import { pushToAck } from './figures/push-to-ack.ts';
 import { renewal } from './figures/renewal.ts';
+import { revocation, revocationStreams } from './figures/revocation.ts';
 import { rotation } from './figures/rotation.ts';
 import { rotationTraffic } from './figures/rotation-traffic.ts';
 import { storm } from './figures/storm.ts';
@@ -57,6 +58,8 @@ const BENCHES: Readonly<Record<string, (cleanup: Cleanup) => Promise<Figure[]>>>
   'workload-streams': workloadStreams,
   'workload-renewal': workloadRenewal,
   'bundle-change': bundleChange,
+  revocation,
+  'revocation-streams': revocationStreams,
   variants,
   renewal,
   'push-to-ack': pushToAck,

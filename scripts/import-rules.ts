@@ -62,7 +62,8 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   ],
   envoy: [],
   hcl: [],
-  'svid-files': ['gen/workload.ts', 'attest/pinned-process.ts', 'server/flock.ts'],
+  lock: [],
+  'svid-files': ['gen/workload.ts', 'attest/pinned-process.ts', 'lock'],
   migrate: ['hcl', 'registry'],
   doctor: [
     'envoy',
@@ -102,6 +103,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   ],
   server: [
     'config',
+    'lock',
     'registry',
     'backup',
     'entries-file',

@@ -12,6 +12,7 @@ import { buildStage, type Stage } from './stage.ts';
 import { showChanges } from './steps/changes.ts';
 import { showRefusals } from './steps/refusals.ts';
 import { frontUrl, showRequests } from './steps/requests.ts';
+import { showRevocation } from './steps/revocation.ts';
 import { start } from './steps/start.ts';
 
 const SIGNALS = { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 } as const;
@@ -90,6 +91,7 @@ async function show(stage: Stage, envoy: Envoy): Promise<void> {
   await showRequests(stage);
   await showRefusals(stage, envoy.path);
   await showChanges(stage);
+  await showRevocation(stage);
   say(`All steps succeeded in ${((performance.now() - begin) / 1000).toFixed(1)} s.`);
 }
 

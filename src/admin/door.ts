@@ -148,7 +148,10 @@ export function createDoor(options: DoorOptions): Door {
     },
     close: async () => {
       if (server.listening) server.close();
-      const cutAll = clock.after(CLOSE_GRACE_MS, () => server.closeAllConnections());
+      const cutAll = clock.after(CLOSE_GRACE_MS, () => {
+        // The server itself does not know those whose TLS handshake has not ended.
+        for (const socket of [...strangers, ...admitted]) socket.destroy();
+      });
       await closed;
       cutAll.cancel();
     },

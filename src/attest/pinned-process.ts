@@ -3,11 +3,11 @@
 import { closeSync } from 'node:fs';
 import { constants } from 'node:os';
 import { hasEnded, pidfdOpen, pidfdSendSignal } from './libc.ts';
-import { readStatus } from './proc/status.ts';
+import { readUsers } from './proc/status.ts';
 
 export interface PinnedProcess {
-  /** Its effective user at the time it was pinned. */
-  readonly uid: number;
+  /** Its real, effective and saved user at the time it was pinned. */
+  readonly users: readonly number[];
   /** @throws ESRCH if it has ended; EPERM */
   signal(name: NodeJS.Signals): void;
   close(): void;
@@ -20,11 +20,11 @@ export interface PinnedProcess {
 export function pinProcess(pid: number): PinnedProcess {
   const pidfd = pidfdOpen(pid);
   try {
-    const { uid } = readStatus(pid);
+    const users = readUsers(pid);
     // If it is alive now, the pid was not given to another process before its status was read.
     if (hasEnded(pidfd)) throw Object.assign(new Error('the process has ended'), { code: 'ESRCH' });
     return {
-      uid,
+      users,
       signal: (name) => pidfdSendSignal(pidfd, constants.signals[name]),
       close: () => closeSync(pidfd),
     };

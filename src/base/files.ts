@@ -5,10 +5,11 @@ import path from 'node:path';
 
 /**
  * Writes `bytes` to `file` with exactly `mode`. Readers see the old or the new content, never a part, even after a
- * power cut. Each file may have one writer only: the draft is always `<file>.new`.
+ * power cut.
+ * @param draft where it is written first. By the default each file may have one writer only, and what a killed one left
+ *   is replaced
  */
-export function writeFileAtomic(file: string, bytes: string | Uint8Array, mode = 0o600): void {
-  const draft = `${file}.new`;
+export function writeFileAtomic(file: string, bytes: string | Uint8Array, mode = 0o600, draft = `${file}.new`): void {
   rmSync(draft, { force: true });
   try {
     // 'wx' does not follow a link planted at this name.

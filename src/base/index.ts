@@ -11,6 +11,7 @@ export { Fifo } from './fifo.ts';
 export { type FileStat, fileVersion } from './file-version.ts';
 export { syncToDisk, writeFileAtomic } from './files.ts';
 export type { Finding, Severity } from './finding.ts';
+export { parseGoDuration } from './go-duration.ts';
 export { accountOf, groupId, groupMembers, groupName, isNamedGroup, userOf } from './groups.ts';
 export { OPEN_INPUT, readInputFile, readRegular, readRegularFile } from './input-file.ts';
 export { ISSUANCE_KINDS, type IssuanceRecord } from './issuance.ts';
@@ -19,6 +20,7 @@ export { Listeners, tellEach } from './listeners.ts';
 export { isLoopback } from './loopback.ts';
 export { differInOnePlace, looksMistyped, nearest } from './nearest.ts';
 export { isNestedBeyond, refuseDeep } from './nesting.ts';
+export { NewestConnections } from './newest-connections.ts';
 export { PASSPHRASE_RULE, readPassphraseFile } from './passphrase-file.ts';
 export { printable, printableLines } from './printable.ts';
 export {

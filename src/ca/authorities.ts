@@ -6,7 +6,6 @@
  * and signs; so a crash leaves either the states before or those after.
  */
 
-import type { X509Certificate } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { type Actor, SERVER } from '../audit/index.ts';
 import { type Clock, isValidAt, Listeners, type Revocation, SidekeyError } from '../base/index.ts';
@@ -16,6 +15,7 @@ import {
   type Authority,
   type AuthorityRole,
   isUnder,
+  keyIdOf,
   makeIntermediate,
   makeRoot,
   upstreamIntermediate,
@@ -141,9 +141,20 @@ export class Authorities {
     return authorities;
   }
 
-  /** True if the certificate is that of a root of this server. */
-  hasRoot(certificate: X509Certificate): boolean {
-    return this.#slots.roots.some(({ authority }) => authority.certificate.raw.equals(certificate.raw));
+  has(id: string): boolean {
+    return this.#find(id) !== undefined;
+  }
+
+  /**
+   * What this server knows of a root that somebody gives it: `own` if it is one of its roots, or has the key of one of
+   * its authorities; `tainted` if that one was declared tainted. Removed authorities count until they expire.
+   */
+  knows({ id, certificate, publicKey }: Authority): 'own' | 'tainted' | undefined {
+    const keyId = keyIdOf(publicKey);
+    const isTainted = (one: string) => this.#find(one)?.state === 'tainted' || this.#state.gone[one]?.tainted === true;
+    if (isTainted(id) || isTainted(keyId)) return 'tainted';
+    const isRoot = this.#slots.roots.some(({ authority }) => authority.certificate.raw.equals(certificate.raw));
+    return isRoot || this.has(keyId) || this.#state.gone[keyId] !== undefined ? 'own' : undefined;
   }
 
   signs(authorityId: string): boolean {

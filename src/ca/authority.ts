@@ -11,6 +11,7 @@ import { AUTHORITY_KEY_TYPES, type AuthorityKeyType, type TrustDomain, trustDoma
 import { generateAuthorityKey, keyAlgorithm, keyTypeOf } from './authority-key.ts';
 import { randomSerial, wholeSecond } from './certificate.ts';
 import { readCertificateFields } from './certificate-fields.ts';
+import { DerReader, TAG } from './der-reader.ts';
 import { encodeName, type NamePart } from './name.ts';
 import { pem, pemBlocks } from './pem.ts';
 import { signatureAlgorithm } from './signature-algorithm.ts';
@@ -267,6 +268,16 @@ function describe(role: AuthorityRole, chain: readonly X509Certificate[], privat
     privateKey,
     name,
   };
+}
+
+/** The identifier that own authorities have by their key, in lower-case hex. @see RFC 5280 section 4.2.1.2, method (1) */
+export function keyIdOf(publicKey: KeyObject): string {
+  const spki = new DerReader(publicKey.export({ type: 'spki', format: 'der' }));
+  const bits = spki.inside(TAG.sequence, (parts) => {
+    parts.contents(TAG.sequence); // algorithm
+    return parts.contents(TAG.bitString);
+  });
+  return hash('sha1', bits.subarray(1), 'hex');
 }
 
 /** When all of these certificates are valid. */

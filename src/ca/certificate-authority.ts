@@ -148,11 +148,14 @@ export async function openCertificateAuthority(options: CertificateAuthorityOpti
   });
   const carried = await CarriedRoots.open({
     ...{ trustDomain, store: store.carried(), bundle, auditor, clock, log },
-    isOwn: (certificate) => authorities.hasRoot(certificate),
+    knows: (root) => authorities.knows(root),
   }).catch(async (error: unknown) => {
     await jwtKeys?.close();
     await authorities.close();
     throw error;
+  });
+  authorities.moves.add(({ state }) => {
+    if (state === 'tainted') carried.review();
   });
   bundle.open();
   const svidTerms = { x509SvidTtl, x509SvidKeyType, random };
@@ -170,7 +173,7 @@ export async function openCertificateAuthority(options: CertificateAuthorityOpti
     upstream: () => authorities.upstream(),
     rotate: async (role, by) => (role === 'jwt' ? jwtKeysOf(jwtKeys).rotate(by) : authorities.rotate(role, by)),
     taint: async (id, by) => {
-      if (carried.has(id)) {
+      if (carried.has(id) && !authorities.has(id)) {
         const what = `${id} is a carried root, which signs nothing here: sidekey ca drop ${id} takes it out of the bundle`;
         throw new SidekeyError('ERR_AUTHORITY_STATE', what);
       }

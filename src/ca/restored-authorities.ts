@@ -5,6 +5,7 @@ import path from 'node:path';
 import { SidekeyError } from '../base/index.ts';
 import type { TrustDomain } from '../spiffe/index.ts';
 import { type AuthorityRole, isUnder } from './authority.ts';
+import { carriedRoots } from './carried/carried-root.ts';
 import { KeyCodec, type Passphrases } from './key-codec.ts';
 import {
   type AuthorityState,
@@ -16,6 +17,7 @@ import {
 } from './key-store.ts';
 import type { SlotState } from './slot.ts';
 import { taintedWith } from './taint.ts';
+import type { AuthorityStateName } from './types.ts';
 
 export interface RestoreTerms extends Passphrases {
   readonly trustDomain: TrustDomain;
@@ -39,8 +41,8 @@ export interface LastAuthorities {
 export interface RestoredAuthority {
   readonly id: string;
   readonly role: AuthorityRole | 'jwt';
-  readonly state: SlotState;
-  /** Milliseconds since the epoch. */
+  readonly state: AuthorityStateName;
+  /** Milliseconds since the epoch; of a carried root, when it leaves the bundle. */
   readonly notAfter: number;
 }
 
@@ -96,6 +98,9 @@ export async function restoreAuthorities(dir: string, terms: RestoreTerms): Prom
       ...jwtKeys.map(({ id, notAfter, state: stored }) => ({
         ...{ id, role: 'jwt' as const, notAfter },
         state: tainted.has(id) ? 'tainted' : (stored ?? 'prepared'),
+      })),
+      ...carriedRoots(store.carried().state()).map(({ authority: { id, role }, until }) => ({
+        ...{ id, role, state: 'carried' as const, notAfter: until },
       })),
     ],
     sequenceNumber: { before, after },

@@ -1,6 +1,7 @@
 /** Asks the pipe as `spire-agent` does, with its time limits and the words of its errors. */
 
 import { Client, type ClientReadableStream, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js';
+import { printable } from '../base/index.ts';
 import { HealthCheckRequest, HealthCheckResponse } from '../gen/grpc/health/v1/health.ts';
 import {
   JWTBundlesResponse,
@@ -48,7 +49,7 @@ function detailsOf(code: status, details: string, socketPath: string): string {
   if (code === status.DEADLINE_EXCEEDED) return 'context deadline exceeded';
   if (code === status.CANCELLED) return 'context canceled';
   const errno = /^No connection established\..* connect (E[A-Z]+) /s.exec(details)?.[1];
-  if (errno === undefined) return details;
+  if (errno === undefined) return printable(details);
   const why = CONNECT_ERRORS[errno] ?? errno;
   return `connection error: desc = ${goQuoted(`transport: Error while dialing: dial unix ${socketPath}: connect: ${why}`)}`;
 }

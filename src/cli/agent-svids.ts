@@ -1,8 +1,8 @@
 /** X.509-SVIDs as `spire-agent api` checks, prints and writes them. */
 
 import { createPrivateKey, type X509Certificate } from 'node:crypto';
-import { open, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
+import { printable, writeFileAtomic } from '../base/index.ts';
 import type { X509SVIDResponse } from '../gen/workload.ts';
 import { certificatesOf } from './der.ts';
 import { formatGoDuration, formatGoTime, goQuoted } from './go-words.ts';
@@ -95,11 +95,11 @@ export function describeSvids(svids: readonly AgentSvid[], nanoseconds: number):
 }
 
 /** Writes the files of all SVIDs into an existing directory, and says each one. @throws the text of a Go program */
-export async function writeSvids(directory: string, svids: readonly AgentSvid[]): Promise<void> {
-  const write = async (what: string, name: string, mode: number, content: string) => {
+export function writeSvids(directory: string, svids: readonly AgentSvid[]): void {
+  const write = (what: string, name: string, mode: number, content: string) => {
     const file = path.join(directory, name);
-    process.stdout.write(`Writing ${what} to file ${file}.\n`);
-    await writeFile(file, mode, content);
+    process.stdout.write(`${printable(`Writing ${what} to file ${file}.`)}\n`);
+    replaceFile(file, mode, content);
   };
   const pem = (certificates: readonly X509Certificate[]) => certificates.map((one) => one.toString()).join('');
   for (const [i, { certificates, key, bundle, federated }] of svids.entries()) {
@@ -107,35 +107,21 @@ export async function writeSvids(directory: string, svids: readonly AgentSvid[])
       format: 'pem',
       type: 'pkcs8',
     });
-    await write(`SVID #${i}`, `svid.${i}.pem`, 0o644, pem(certificates));
-    await write(`key #${i}`, `svid.${i}.key`, 0o600, String(keyPem));
-    await write(`bundle #${i}`, `bundle.${i}.pem`, 0o644, pem(bundle));
+    write(`SVID #${i}`, `svid.${i}.pem`, 0o644, pem(certificates));
+    write(`key #${i}`, `svid.${i}.key`, 0o600, String(keyPem));
+    write(`bundle #${i}`, `bundle.${i}.pem`, 0o644, pem(bundle));
     for (const [j, [trustDomain, foreign]] of federated.entries()) {
       const what = `federated bundle #${j} for trust domain ${trustDomain}`;
-      await write(what, `federated_bundle.${i}.${j}.pem`, 0o644, pem(foreign));
+      write(what, `federated_bundle.${i}.${j}.pem`, 0o644, pem(foreign));
     }
   }
 }
 
-/**
- * Written under another name and renamed, so that nobody reads half of it, and a file that exists cannot be a link to
- * another place or keep a mode that lets others read the key.
- */
-async function writeFile(file: string, mode: number, content: string): Promise<void> {
-  const draft = path.join(path.dirname(file), `.${path.basename(file)}.${process.pid}`);
+/** A file that exists cannot be a link to another place, or keep a mode that lets others read the key. */
+function replaceFile(file: string, mode: number, content: string): void {
   try {
-    await rm(draft, { force: true });
-    const handle = await open(draft, 'wx', 0o600);
-    try {
-      await handle.writeFile(content);
-      await handle.chmod(mode);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await rename(draft, file);
+    writeFileAtomic(file, content, mode, path.join(path.dirname(file), `.${path.basename(file)}.${process.pid}`));
   } catch (error) {
-    await rm(draft, { force: true });
     const { code = '', message } = error as NodeJS.ErrnoException;
     throw new Error(`open ${file}: ${OPEN_ERRORS[code] ?? message}`, { cause: error });
   }

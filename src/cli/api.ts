@@ -6,10 +6,11 @@
 import { once } from 'node:events';
 import path from 'node:path';
 import type { Command } from 'commander';
+import { parseGoDuration, printableLines } from '../base/index.ts';
 import type { JWTBundlesResponse, JWTSVIDResponse, X509SVIDResponse } from '../gen/workload.ts';
 import type { AgentClient, RpcError } from './agent-client.ts';
 import { type GoFlag, GoFlagError, type GoFlags, goUsage, parseGoFlags } from './go-flags.ts';
-import { formatGoDuration, goJson, parseGoDuration, sortedJson } from './go-words.ts';
+import { formatGoDuration, goJson, sortedJson } from './go-words.ts';
 import { knownPipe, PIPE_DEFAULT } from './pipe.ts';
 
 const SOCKET: GoFlag = { value: 'string', usage: `Path to the server's pipe (${PIPE_DEFAULT})` };
@@ -58,9 +59,9 @@ const FETCH_X509: AgentCommand = {
     if (isJson(flags)) return print(goJson(x509Json(response)));
     const { describeSvids, readSvids, writeSvids } = await import('./agent-svids.ts');
     const svids = readSvids(response);
-    if (flags.get('silent') !== 'true') process.stdout.write(describeSvids(svids, took));
+    if (flags.get('silent') !== 'true') show(describeSvids(svids, took));
     const directory = flags.get('write') ?? '';
-    if (directory !== '') await writeSvids(directory, svids);
+    if (directory !== '') writeSvids(directory, svids);
   },
 };
 
@@ -80,7 +81,7 @@ const FETCH_JWT: AgentCommand = {
     const bundles = await client.jwtBundles();
     const svids = await client.jwtSvids(audience, flags.get('spiffeID') ?? '');
     if (isJson(flags)) print(goJson([jwtJson(svids), bundlesJson(bundles)]));
-    else process.stdout.write(describeJwts(svids, bundles));
+    else show(describeJwts(svids, bundles));
   },
 };
 
@@ -130,15 +131,15 @@ const WATCH: AgentCommand = {
             hint: '',
             federated: svid.federated.map(byName),
           }));
-          process.stdout.write(describeSvids(svids, Number(process.hrtime.bigint() - last)));
+          show(describeSvids(svids, Number(process.hrtime.bigint() - last)));
         } catch (error) {
-          process.stderr.write(`${(error as Error).message}\n`);
+          show(`${(error as Error).message}\n`, process.stderr);
         }
         last = process.hrtime.bigint();
       });
       stop = watching.stop;
       const error = await watching.ended;
-      process.stderr.write(`${error.message}\n`);
+      show(`${error.message}\n`, process.stderr);
       if (isStopped || error.message.startsWith('rpc error: code = InvalidArgument ')) throw error;
       failures += 1;
       const pause = new AbortController();
@@ -168,7 +169,7 @@ const HEALTHCHECK: AgentCommand = {
     const isVerbose = flags.get('verbose') === 'true';
     if (isVerbose) print('Checking agent health...');
     const found = await client.health().catch((error: Error) => {
-      if (isVerbose) process.stderr.write(`Failed to check health: ${error.message}\n`);
+      if (isVerbose) show(`Failed to check health: ${error.message}\n`, process.stderr);
       throw new Error('Agent is unhealthy: unable to determine health');
     });
     if (found !== 'SERVING') throw new Error(`Agent is unhealthy: agent returned status ${JSON.stringify(found)}`);
@@ -236,7 +237,7 @@ export async function runApi(args: readonly string[]): Promise<number> {
     return 0;
   } catch (error) {
     const usage = error instanceof GoFlagError ? `${error.message}\n${goUsage(command.name, command.flags)}` : '';
-    process.stderr.write(`${usage}${(error as Error).message}\n`);
+    show(`${usage}${(error as Error).message}\n`, process.stderr);
     return 1;
   }
 }
@@ -246,7 +247,12 @@ function isJson(flags: GoFlags): boolean {
 }
 
 function print(text: string): void {
-  process.stdout.write(`${text}\n`);
+  show(`${text}\n`);
+}
+
+/** Line ends and tabs are spire-agent's own; other control characters, which only a server could send, are escaped. */
+function show(text: string, to: NodeJS.WriteStream = process.stdout): void {
+  to.write(text.split('\t').map(printableLines).join('\t'));
 }
 
 const base64 = (bytes: Uint8Array) => Buffer.from(bytes).toString('base64');

@@ -9,6 +9,7 @@ import {
   serverChecks as checksOfServer,
   envoyAdminCheck,
   envoyFileCheck,
+  idsOf,
   judgePrograms,
   judgeProxies,
   type Lookup,
@@ -19,6 +20,7 @@ import {
 } from '../doctor/index.ts';
 import { type KnownServer, STDIN } from '../envoy/index.ts';
 import type { EntryJson } from '../registry/index.ts';
+import { readBundleRoots } from './bundle-roots.ts';
 import { allEntries, entriesOf, placesOf } from './entry.ts';
 import { readInput } from './input.ts';
 import { waitsForEntry } from './proxy-check.ts';
@@ -67,11 +69,10 @@ function envoyChecks(url: string, options: ClientOptions): Check[] {
 export async function serverView(client: AdminClient, node: string): Promise<ServerView> {
   const { proxies } = await readProxies(client, { node });
   const report = await client.getDoctorReport();
-  const { trust_domain: trustDomain, authorities, at, socket, sds_names: names } = report;
-  const roots = authorities
-    .filter(({ role, state, not_after: end }) => role === 'root' && state !== 'prepared' && end > at)
-    .map(({ id }) => id);
-  return { proxies, own: { trustDomain, roots, bundleName: names.bundle }, pipe: socket };
+  const { trust_domain: trustDomain, socket, sds_names: names } = report;
+  const { own, carried } = await readBundleRoots(client);
+  const roots = { roots: idsOf(own), carried: idsOf(carried) };
+  return { proxies, own: { trustDomain, ...roots, bundleName: names.bundle }, pipe: socket };
 }
 
 /** Checks of the server and its host. */

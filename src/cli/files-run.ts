@@ -17,6 +17,7 @@ import {
 import { createLog, flushLog, type Log } from '../telemetry/index.ts';
 import type { FilesFlags, HelperFlags, LogFlags } from './files-flags.ts';
 import { followOf, healthOf, planOf, readDuration, readOwner } from './files-plan.ts';
+import { parseGoBoolean } from './go-flags.ts';
 import { readHelperConfig } from './helper-config.ts';
 import { knownPipe, socketPath } from './pipe.ts';
 import { connectWorkloadApi } from './pipe-client.ts';
@@ -78,7 +79,7 @@ export async function watchFiles(socket: string, flags: WriteFlags): Promise<voi
   if (signal !== undefined) reactions.push(new PidFileSignal(signal.pidFile, signal.name));
   const log = createLog(flags.logLevel, { format: flags.logFormat });
   const follow = reactions.map((reaction) => ({ reaction, kinds: ALL }));
-  await keep({ socket, plan, reactions: follow, health: healthOf(flags), log });
+  await keep({ socket, plan, reactions: follow, health: settingOf('--health', healthOf(flags)), log });
 }
 
 /**
@@ -103,12 +104,14 @@ export async function runHelper(flags: HelperFlags): Promise<void> {
   const reactions: Reaction[] = [];
   if (cmd !== undefined) reactions.push(new SupervisedProgram(cmd, renewSignal, log));
   if (pidFile !== undefined) reactions.push(new PidFileSignal(pidFile, renewSignal!));
-  await keep({ socket, plan, reactions: reactions.map((reaction) => ({ reaction, kinds })), health, log });
+  const listen = settingOf(`${flags.config}: health_checks`, health);
+  await keep({ socket, plan, reactions: reactions.map((reaction) => ({ reaction, kinds })), health: listen, log });
 }
 
 function readBoolean(flag: string, given: boolean | string | undefined): boolean | undefined {
   if (typeof given !== 'string') return given;
-  if (given === 'true' || given === 'false') return given === 'true';
+  const read = parseGoBoolean(given);
+  if (read !== undefined) return read;
   const problem = `${JSON.stringify(given)} is neither true nor false`;
   throw SidekeyError.badInput([{ path: flag, problem, rule: 'give true or false' }], 'ERR_CONFIG');
 }
@@ -126,8 +129,18 @@ interface KeepOptions {
   readonly socket: string;
   readonly plan: FilesPlan;
   readonly reactions: readonly { readonly reaction: Reaction; readonly kinds: readonly Kind[] }[];
-  readonly health: HealthPlan | undefined;
+  readonly health: HealthSetting | undefined;
   readonly log: Log;
+}
+
+interface HealthSetting {
+  /** The flag, or the place in the configuration. */
+  readonly setting: string;
+  readonly plan: HealthPlan;
+}
+
+function settingOf(setting: string, plan: HealthPlan | undefined): HealthSetting | undefined {
+  return plan === undefined ? undefined : { setting, plan };
 }
 
 /** Exits with 0 after a signal. @throws ERR_FILES, ERR_CONFIG */
@@ -147,14 +160,16 @@ async function keep({ socket, plan, reactions, health, log }: KeepOptions): Prom
 }
 
 /** @throws ERR_CONFIG if it can't listen there */
-async function serveHealth(plan: HealthPlan, keeper: Keeper) {
+async function serveHealth({ setting, plan }: HealthSetting, keeper: Keeper) {
   try {
     return await startHealthServer(plan, () => keeper.health());
   } catch (thrown) {
     await keeper.close();
-    const problem = `cannot listen on ${plan.host ?? 'port'}:${plan.port}: ${(thrown as Error).message}`;
+    const { host, port } = plan;
+    const place = host === undefined ? `port ${port}` : `${host}:${port}`;
+    const problem = `cannot listen on ${place}: ${(thrown as Error).message}`;
     const rule = 'give an address of this host and a free port';
-    throw SidekeyError.badInput([{ path: 'health', problem, rule }], 'ERR_CONFIG');
+    throw SidekeyError.badInput([{ path: setting, problem, rule }], 'ERR_CONFIG');
   }
 }
 

@@ -1,25 +1,19 @@
 /** `sidekey migrate give-root`: puts Sidekey's roots into the bundle of a SPIRE server. */
 
-import { Client, credentials, type ServiceError } from '@grpc/grpc-js';
+import { Client, credentials, type ServiceError, status } from '@grpc/grpc-js';
+import { readBundleRoots } from './bundle-roots.ts';
 import type { GiveRootOptions } from './migrate-options.ts';
 import { jsonText } from './output.ts';
 import { openClient } from './target.ts';
 
 /** @see spire-api-sdk, spire/api/server/bundle/v1/bundle.proto; SPIRE has no command for it */
 const APPEND_BUNDLE = '/spire.api.server.bundle.v1.Bundle/AppendBundle';
-const TIMEOUT_MS = 10_000;
+const TIMEOUT_MS = 5_000;
 
 /** Own roots only: a carried one is SPIRE's. @throws Error with SPIRE's reason */
 export async function giveRoot({ spireSocket, ...options }: GiveRootOptions): Promise<void> {
   const client = await openClient(options);
-  const { keys } = await client.getBundle();
-  const { authorities } = await client.listAuthorities();
-  const carried = new Set(authorities.filter(({ state }) => state === 'carried').map(({ id }) => id));
-  const roots = keys.flatMap(({ use, x5c }) => (use === 'x509-svid' ? (x5c ?? []) : []));
-  const { hash } = await import('node:crypto');
-  const own = roots
-    .map((text) => Buffer.from(text, 'base64'))
-    .filter((der) => !carried.has(hash('sha256', der, 'hex').slice(0, 40)));
+  const own = (await readBundleRoots(client)).own.map(({ raw }) => raw);
   await appendBundle(spireSocket, own);
   const text = `SPIRE's bundle has ${own.length} root${own.length === 1 ? '' : 's'} of Sidekey now. Agents get it within 10 seconds.\n`;
   process.stdout.write(options.output === 'table' ? text : `${jsonText({ given: own.length }, 2)}\n`);
@@ -37,8 +31,15 @@ function appendBundle(socket: string, roots: readonly Buffer[]): Promise<void> {
   }).finally(() => client.close());
 }
 
-function explained({ details }: ServiceError, socket: string): Error {
-  return new Error(`the SPIRE server at ${socket} did not take the roots: ${details}`);
+function explained({ code, details }: ServiceError, socket: string): Error {
+  const server = `the SPIRE server at ${socket}`;
+  if (code === status.DEADLINE_EXCEEDED)
+    return new Error(`${server} did not answer within ${TIMEOUT_MS / 1_000} s; is it the socket_path of server.conf?`);
+  if (code === status.UNAVAILABLE) {
+    const [, reason = details] = /\b(E[A-Z]{4,})\b/.exec(details) ?? [];
+    return new Error(`${server} cannot be reached (${reason}); give --spire-socket: the socket_path of server.conf`);
+  }
+  return new Error(`${server} refused the roots: ${details}; use the server's own socket, not that of an agent`);
 }
 
 /** AppendBundleRequest {x509_authorities = 1: repeated X509Certificate {asn1 = 1: bytes}} */

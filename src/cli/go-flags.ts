@@ -16,10 +16,15 @@ export type GoFlags = ReadonlyMap<string, string>;
 /** Wrong usage. Both lines and the usage go to stderr. */
 export class GoFlagError extends Error {}
 
-const BOOLEANS: Readonly<Record<string, string>> = Object.fromEntries([
-  ...['1', 't', 'T', 'true', 'TRUE', 'True'].map((text) => [text, 'true'] as const),
-  ...['0', 'f', 'F', 'false', 'FALSE', 'False'].map((text) => [text, 'false'] as const),
+const BOOLEANS: ReadonlyMap<string, boolean> = new Map([
+  ...['1', 't', 'T', 'true', 'TRUE', 'True'].map((text) => [text, true] as const),
+  ...['0', 'f', 'F', 'false', 'FALSE', 'False'].map((text) => [text, false] as const),
 ]);
+
+/** What Go's strconv.ParseBool reads; undefined if it is no boolean. */
+export function parseGoBoolean(text: string): boolean | undefined {
+  return BOOLEANS.get(text);
+}
 
 /** Reads flags up to the first argument that is none. @throws GoFlagError */
 export function parseGoFlags(args: readonly string[], known: Readonly<Record<string, GoFlag>>): GoFlags {
@@ -35,10 +40,10 @@ export function parseGoFlags(args: readonly string[], known: Readonly<Record<str
     }
     const { value, problem } = known[name]!;
     if (value === undefined) {
-      const read = given === undefined ? 'true' : BOOLEANS[given];
+      const read = given === undefined || parseGoBoolean(given);
       if (read === undefined)
         throw new GoFlagError(`invalid boolean value ${JSON.stringify(given)} for -${name}: parse error`);
-      found.set(name, read);
+      found.set(name, String(read));
       continue;
     }
     let text = given;

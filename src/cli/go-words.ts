@@ -1,15 +1,6 @@
-/** Values as Go programs print and read them, for commands that answer as `spire-agent` does. */
+/** Values as Go programs print them, for commands that answer as `spire-agent` does. */
 
-const UNITS: Readonly<Record<string, number>> = {
-  ns: 1,
-  us: 1e3,
-  µs: 1e3,
-  μs: 1e3,
-  ms: 1e6,
-  s: 1e9,
-  m: 60e9,
-  h: 3_600e9,
-};
+const [MINUTE, HOUR] = [60e9, 3_600e9];
 
 /** A duration in nanoseconds as Go's time.Duration prints it: `1.5ms`, `2m3.25s`. */
 export function formatGoDuration(nanoseconds: number): string {
@@ -21,9 +12,9 @@ export function formatGoDuration(nanoseconds: number): string {
   ] as const) {
     if (nanoseconds < below) return `${decimal(nanoseconds, size)}${unit}`;
   }
-  const hours = Math.floor(nanoseconds / UNITS.h!);
-  const minutes = Math.floor((nanoseconds % UNITS.h!) / UNITS.m!);
-  const seconds = `${decimal(nanoseconds % UNITS.m!, 1e9)}s`;
+  const hours = Math.floor(nanoseconds / HOUR);
+  const minutes = Math.floor((nanoseconds % HOUR) / MINUTE);
+  const seconds = `${decimal(nanoseconds % MINUTE, 1e9)}s`;
   return hours > 0 ? `${hours}h${minutes}m${seconds}` : minutes > 0 ? `${minutes}m${seconds}` : seconds;
 }
 
@@ -34,17 +25,6 @@ function decimal(value: number, size: number): string {
     .padStart(Math.log10(size), '0')
     .replace(/0+$/, '');
   return digits === '' ? `${whole}` : `${whole}.${digits}`;
-}
-
-/** Reads what Go's time.ParseDuration reads. @returns milliseconds; undefined if it is no duration */
-export function parseGoDuration(text: string): number | undefined {
-  const [, sign, parts] = /^([+-]?)(.+)$/s.exec(text) ?? [];
-  if (parts === undefined) return undefined;
-  if (parts === '0') return 0;
-  if (!/^(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+$/.test(parts)) return undefined;
-  let nanoseconds = 0;
-  for (const [, number, unit] of parts.matchAll(/([\d.]+)([a-zµμ]+)/g)) nanoseconds += Number(number) * UNITS[unit!]!;
-  return (sign === '-' ? -nanoseconds : nanoseconds) / 1e6;
 }
 
 /** A time as Go prints it in UTC: `2026-01-02 03:04:05 +0000 UTC`. Certificates have whole seconds. */

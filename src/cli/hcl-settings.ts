@@ -1,7 +1,7 @@
 /** Settings in HCL by a table of their types. Every fault is told with its line. */
 
 import { nearest } from '../base/index.ts';
-import type { HclItem, HclNode, HclObject, HclScalar } from '../hcl/index.ts';
+import { type HclItem, type HclNode, type HclObject, type HclScalar, quoted } from '../hcl/index.ts';
 
 export type SettingType = 'string' | 'boolean' | 'number' | 'mode' | 'strings' | 'object' | 'objects';
 
@@ -57,7 +57,7 @@ export function readSettings<K extends Readonly<Record<string, SettingType>>>(
     if (type === undefined) {
       const near = nearest(item.key, Object.keys(keys));
       const rule = near === undefined ? `the keys here are ${Object.keys(keys).join(', ')}` : `did you mean ${near}?`;
-      refuse(item.line, `there is no key ${JSON.stringify(item.key)}`, rule);
+      refuse(item.line, `there is no key ${quoted(item.key)}`, rule);
       continue;
     }
     if (found[name] !== undefined && type !== 'objects') {

@@ -5,7 +5,7 @@
 
 import path from 'node:path';
 import { type Problem, SidekeyError } from '../base/index.ts';
-import { type HclObject, readHclFile } from '../hcl/index.ts';
+import { type HclObject, quoted, readHclFile } from '../hcl/index.ts';
 import {
   type Argv,
   type FilesPlan,
@@ -82,6 +82,8 @@ const FORMER: Readonly<Record<string, keyof typeof KEYS>> = {
   addIntermediatesToBundle: 'add_intermediates_to_bundle',
 };
 
+const MOST_PROBLEMS = 20;
+
 /**
  * @param daemonMode of the command line; it beats that of the file
  * @throws ERR_CONFIG with `FILE:LINE` for each problem
@@ -91,9 +93,14 @@ export async function readHelperConfig(file: string, daemonMode: boolean | undef
   const faults: { readonly line: number | undefined; readonly problem: string; readonly rule: string }[] = [];
   const config = readConfig(root, daemonMode, (line, problem, rule) => void faults.push({ line, problem, rule }));
   if (faults.length === 0) return config;
+  // What the whole file lacks is perhaps there under a wrong name, so it comes last.
+  const last = Number.POSITIVE_INFINITY;
   const problems = faults
-    .sort((a, b) => (a.line ?? 0) - (b.line ?? 0))
+    .sort((a, b) => (a.line ?? last) - (b.line ?? last))
+    .slice(0, MOST_PROBLEMS)
     .map(({ line, ...fault }): Problem => ({ path: line === undefined ? file : `${file}:${line}`, ...fault }));
+  const more = faults.length - problems.length;
+  if (more > 0) problems.push({ path: file, problem: `there are ${more} more faults`, rule: 'mend these first' });
   throw SidekeyError.badInput(problems, 'ERR_CONFIG');
 }
 
@@ -195,7 +202,8 @@ function readPlan(settings: Settings<typeof KEYS>, refuse: Refuse): Omit<FilesPl
     jwtBundle: jwtBundle === undefined ? undefined : { file: file(jwtBundle, bundleMode), form: 'by-domain' },
   };
   const repeated = repeatedName(filesOf(plan));
-  if (repeated !== undefined) refuse(undefined, `two files have the name ${repeated}`, 'give each file its own name');
+  if (repeated !== undefined)
+    refuse(undefined, `two files have the name ${quoted(repeated)}`, 'give each file its own name');
   if (filesOf(plan).length === 0 && certificate === undefined && key === undefined && bundle === undefined) {
     refuse(
       undefined,

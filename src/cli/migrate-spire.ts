@@ -52,7 +52,8 @@ export async function migrateSpire(options: MigrateOptions): Promise<void> {
   const selectors = spire.agent === undefined ? undefined : agentSelectors(spire.agent, agent);
   const terms = { trustDomain, agent, agentSelectors: selectors, now: Date.now() };
   const entries = spire.entries === undefined ? undefined : pickEntries(spire.entries, terms);
-  const roots = spire.bundle === undefined ? [] : await rootsToCarry(ownRoots(spire.bundle, trustDomain), config);
+  const known = spire.bundle === undefined ? [] : ownRoots(spire.bundle, trustDomain);
+  const roots = await rootsToCarry(known, config);
   const foreign = spire.bundles === undefined ? [] : foreignBundles(spire.bundles, trustDomain);
   const federation = spire.federation === undefined ? [] : relationships(spire.federation);
 
@@ -72,7 +73,7 @@ export async function migrateSpire(options: MigrateOptions): Promise<void> {
   const steps = nextSteps(options, {
     config: at('sidekey.yaml'),
     roots: roots.length > 0 ? at('spire-roots.pem') : undefined,
-    hasSameRoot: spire.bundle !== undefined && roots.length === 0,
+    hasSameRoot: known.length > 0 && roots.length === 0,
     bundles: foreign.map(({ trustDomain: name }) => [name, at(`bundles/${name}.json`)] as const),
     socket,
     agentSocket: settings.find((one) => one.path === 'agent.socket_path')?.texts?.[0],
@@ -81,9 +82,11 @@ export async function migrateSpire(options: MigrateOptions): Promise<void> {
   const value = { settings: rows, entries: entries?.rows ?? null, files: [...files.keys()], notes, next_steps: steps };
   if (isData(options.output)) return printData(options.output, value);
   printReport(rows, entries?.rows, notes);
-  process.stdout.write(`Written:\n${[...files.keys()].map((file) => `  ${file}\n`).join('')}\nNext steps:\n`);
+  const written = [...files.keys()].map((file) => `  ${printable(file)}\n`).join('');
+  process.stdout.write(`Written:\n${written}\nNext steps:\n`);
   for (const [index, { does, command }] of steps.entries()) {
-    process.stdout.write(`${index + 1}. ${does}\n${command.map((one) => `     ${asCalled(one)}\n`).join('')}`);
+    const lines = [`${index + 1}. ${does}`, ...command.map((one) => `     ${asCalled(one)}`)];
+    process.stdout.write(lines.map((line) => `${printable(line)}\n`).join(''));
   }
 }
 
@@ -165,11 +168,9 @@ function write(files: ReadonlyMap<string, string>, { to, force }: MigrateOptions
     const rule = 'give another --to, or --force to replace them';
     throw new UsageError(`--to: ${there.join(', ')} ${there.length === 1 ? 'exists' : 'exist'} already: ${rule}`);
   }
-  mkdirSync(to, { recursive: true, mode: 0o700 });
-  for (const [file, text] of files) {
-    mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
-    writeFileAtomic(file, text);
-  }
+  for (const directory of new Set([to, ...[...files.keys()].map((file) => path.dirname(file))]))
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+  for (const [file, text] of files) writeFileAtomic(file, text);
 }
 
 interface Found {
@@ -188,7 +189,7 @@ function nextSteps({ spireServer }: MigrateOptions, found: Found): { does: strin
   const server = found.socket === undefined ? spire : `${spire} -socketPath ${shellQuote(found.socket)}`;
   const pipe = `from ${found.agentSocket ?? "the agent's socket"} to /run/sidekey/agent.sock (socket)`;
   const isApart = found.roots !== undefined || !found.hasSameRoot;
-  const carry = `sidekey ca carry ${shellQuote(found.roots ?? 'spire-roots.pem')} --for 14d`;
+  const carry = found.roots === undefined ? [] : [`sidekey ca carry ${shellQuote(found.roots)} --for 14d`];
   return [
     {
       does: 'Check the settings, and start Sidekey beside SPIRE:',
@@ -197,8 +198,8 @@ function nextSteps({ spireServer }: MigrateOptions, found: Found): { does: strin
     ...(isApart
       ? [
           {
-            does: 'Let workloads of Sidekey accept those of SPIRE for the time of the move. SPIRE replaces its CA, so let a timer repeat the second command each hour:',
-            command: [carry, `${server} | sidekey ca carry - --for 14d`],
+            does: 'Let workloads of Sidekey accept those of SPIRE for the time of the move. SPIRE replaces its CA, so let a timer repeat the last command each hour:',
+            command: [...carry, `${server} | sidekey ca carry - --for 14d`],
           },
           {
             does: 'Let workloads of SPIRE accept those of Sidekey; again after each new root of Sidekey:',
@@ -219,7 +220,9 @@ function nextSteps({ spireServer }: MigrateOptions, found: Found): { does: strin
       command: ['sidekey proxies', 'sidekey doctor'],
     },
     {
-      does: "When the last one has moved, on all hosts: take SPIRE's roots out of the bundle, and stop SPIRE.",
+      does: isApart
+        ? "When the last one has moved, on all hosts: end the timer, take SPIRE's roots out of the bundle, and stop SPIRE."
+        : 'When the last one has moved, on all hosts: stop SPIRE.',
       command: isApart ? ['sidekey ca show', 'sidekey ca drop ID'] : [],
     },
   ];
@@ -237,6 +240,13 @@ function notesOf(spire: SpireState, federation: readonly Relationship[], foreign
     const has = foreign.some((one) => one.trustDomain === trustDomain);
     const what = has ? 'its present bundle is written' : 'its bundle is not known: give --spire-bundles';
     notes.push(`Federation with ${trustDomain} (${url}, ${profile}): ${what}; it is not fetched again by itself.`);
+  }
+  const jwt = spire.bundle?.value.jwt_authorities;
+  if (Array.isArray(jwt) && jwt.length > 0) {
+    const keys = jwt.length === 1 ? '1 JWT key is' : `${jwt.length} JWT keys are`;
+    notes.push(
+      `SPIRE's ${keys} not carried: Sidekey refuses tokens of SPIRE, and SPIRE those of Sidekey. Move programs that validate tokens together with those that fetch them.`,
+    );
   }
   notes.push(
     'Entries without a container selector are not given to callers in containers: set allow_contained in such an entry, or allowContained for all.',

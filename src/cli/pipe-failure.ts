@@ -1,14 +1,18 @@
 /** What the gRPC clients of the pipe have in common: their options, and the errors for people. */
 
 import { type ServiceError, status } from '@grpc/grpc-js';
+import { printable } from '../base/index.ts';
 
 /** Time limit of a request, in milliseconds: attestation may have to hash a large binary. */
 export const TIMEOUT_MS = 10_000;
 
+/** Maximum size of one answer, in bytes. It may contain every identity of the caller: 16 MiB are about 7,000. */
+export const MAX_MESSAGE_BYTES = 16 * 1024 * 1024;
+
 export const PIPE_OPTIONS = {
   'grpc.default_authority': 'localhost',
-  // An answer may contain every identity of the caller, so it may be large.
-  'grpc.max_receive_message_length': -1,
+  // grpc-js collects a whole message in memory, and any server may be behind SPIFFE_ENDPOINT_SOCKET.
+  'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
   // A server that was restarted is found again soon; by default it can take two minutes.
   'grpc.initial_reconnect_backoff_ms': 250,
   'grpc.max_reconnect_backoff_ms': 5_000,
@@ -41,5 +45,7 @@ export function explainFailure(error: ServiceError, socketPath: string): Error {
   const decision = /\bd-[0-9a-f]{12}\b/.exec(`${error.details} ${details}`)?.[0];
   const next =
     decision === undefined ? '' : `; as root or the user of the server, sidekey explain ${decision} says why`;
-  return Object.assign(new Error(`${socketPath}: ${error.details}${next}`, { cause: error }), { decision });
+  // In one line, so that a server cannot add lines that look like those of the command.
+  const told = printable(error.details);
+  return Object.assign(new Error(`${socketPath}: ${told}${next}`, { cause: error }), { decision });
 }

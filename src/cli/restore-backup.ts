@@ -173,7 +173,8 @@ function print(report: BackupReport | RestoreReport, { output, check }: RestoreF
 
 /** On stderr, so that it is also seen when stdout is data. */
 function warn({ authorities, knownTaints, manifest }: BackupReport, madeAt: string): void {
-  const trusted = authorities.filter(({ state }) => state !== 'tainted');
+  const trusted = authorities.filter(({ state }) => state !== 'tainted' && state !== 'carried');
+  const carried = authorities.filter(({ state }) => state === 'carried');
   const lines = [
     `Everything after ${madeAt} is lost: changes of entries, bundles and aliases; revocations, so that a certificate that was revoked since then is accepted again until it ends; deletions of tokens, so that a token that was deleted since then is valid again; and the record of SVIDs that were issued since then.`,
     ...knownTaints.map(
@@ -185,6 +186,11 @@ function warn({ authorities, knownTaints, manifest }: BackupReport, madeAt: stri
           `DANGER: if one of these authorities was tainted after ${madeAt}, its key is in other hands, and this server would sign with it and tell peers to trust it again. Before the server starts, restore once more, with --replace and --taint ID for each of them:`,
           ...trusted.map(({ role, id }) => `  ${role} ${id}`),
         ]),
+    ...carried.map(({ id, notAfter }) => {
+      const end = new Date(notAfter).toISOString();
+      const command = asCalled(`sidekey ca drop ${id}`);
+      return `${id} is a root of another server; what it signs is accepted until ${end}. If it was dropped after the backup, drop it again when the server runs: ${command}`;
+    }),
     `Then start the server: ${asCalled(`sidekey serve --trust-domain ${manifest.trustDomain}`)} …`,
   ];
   process.stderr.write(`${lines.join('\n')}\n`);

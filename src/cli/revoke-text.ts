@@ -48,7 +48,7 @@ export function printChange(
 
 const REMAINS = `Connections that are open stay open: proxies check certificates in the handshake only. Envoy's max_connection_duration
 ends them (sidekey envoy bootstrap --max-connection-duration 1h), or a restart of the proxy.
-JWT-SVIDs are not revoked: each is accepted until it ends. sidekey ca taint ID of the JWT key ends all tokens of that key.`;
+JWT-SVIDs are not revoked: each is accepted until it ends, or until the key that signed it is tainted (docs/jwt.md).`;
 
 /** One line for each proxy. @param has what a proxy with the present lists does */
 export function printProxies({ proxies, proxy_counts: counts }: Proxies, has = 'refusing'): void {

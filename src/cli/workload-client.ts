@@ -72,6 +72,8 @@ export function connectWorkloadApi(socketPath: string): WorkloadApiClient {
         call.cancel();
       });
       call.on('error', (error: ServiceError) => reject(explainFailure(error, socketPath)));
+      // After a message or a failure this does nothing.
+      call.on('end', () => reject(new Error(`${socketPath}: the server ended the stream without a message`)));
     });
   }
 

@@ -1,9 +1,19 @@
 /** `sidekey fetch x509|jwt|bundle` and `sidekey validate jwt`: what this process gets by the SPIFFE Workload API. */
 
 import type { Command } from 'commander';
+import { printable } from '../base/index.ts';
+import { tokenClaims } from '../spiffe/index.ts';
 import { UsageError } from './errors.ts';
 import { readInput } from './input.ts';
-import { addOutputOption, type OutputFormat, printFields, printTable, printView, REPORT_FORMATS } from './output.ts';
+import {
+  addOutputOption,
+  jsonText,
+  type OutputFormat,
+  printFields,
+  printTable,
+  printView,
+  REPORT_FORMATS,
+} from './output.ts';
 import { knownPipe, PIPE_DEFAULT } from './pipe.ts';
 import type { WorkloadApiClient } from './workload-client.ts';
 
@@ -86,7 +96,10 @@ async function printJwt(
 ): Promise<void> {
   const { audience, spiffeId = '' } = options;
   const { svids } = await asking(options, (client) => client.jwtSvids(audience, spiffeId));
-  const rows = svids.map(({ spiffeId, hint, svid }) => ({ spiffe_id: spiffeId, hint, svid, expires_at: endOf(svid) }));
+  const rows = svids.map(({ spiffeId, hint, svid }) => {
+    const expires_at = new Date(tokenClaims(svid).endsAt).toISOString();
+    return { spiffe_id: spiffeId, hint, svid, expires_at };
+  });
   await printView(options.output, {
     value: { svids: rows },
     names: rows.map(({ svid }) => svid),
@@ -100,12 +113,6 @@ async function printJwt(
       }
     },
   });
-}
-
-/** When a token ends, RFC 3339. The server has just signed it, so it is well formed. */
-function endOf(token: string): string {
-  const payload = JSON.parse(Buffer.from(token.split('.')[1]!, 'base64url').toString('utf8')) as { exp: number };
-  return new Date(payload.exp * 1_000).toISOString();
 }
 
 async function printBundles(options: PipeOptions): Promise<void> {
@@ -125,7 +132,8 @@ async function printBundles(options: PipeOptions): Promise<void> {
     names: ids,
     table: () => {
       for (const one of value) {
-        process.stdout.write(`${one.trust_domain_id}\n${one.x509_authorities}${JSON.stringify(one.jwt_authorities)}\n`);
+        const keys = jsonText(one.jwt_authorities);
+        process.stdout.write(`${printable(one.trust_domain_id)}\n${one.x509_authorities}${keys}\n`);
       }
     },
   });

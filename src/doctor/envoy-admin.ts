@@ -243,7 +243,8 @@ function keeps(
   }
   const trusted = idsOf(envoy.roots.get(own.trustDomain) ?? envoy.roots.get('') ?? []);
   const isOwn = name === `spiffe://${own.trustDomain}` || name === own.bundleName;
-  const isPresent = isOwn && own.roots.length > 0 && own.roots.every((id) => trusted.includes(id));
+  const present = [...own.roots, ...(own.carried ?? [])];
+  const isPresent = isOwn && own.roots.length > 0 && present.every((id) => trusted.includes(id));
   const why = isPresent
     ? 'the trust bundle that it uses is still the present one; it does not get the next one'
     : 'it uses the former one, and does not get changes of it';

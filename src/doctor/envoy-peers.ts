@@ -12,8 +12,10 @@ import { keyIds } from './key-ids.ts';
 /** The trust domain and roots of the Sidekey server that doctor asks. */
 export interface OwnAuthority {
   readonly trustDomain: string;
-  /** Key identifiers of the server's roots that are valid now. */
+  /** Key identifiers of the server's roots in its bundle. */
   readonly roots: readonly string[];
+  /** Those of the carried roots of another server in its bundle. */
+  readonly carried?: readonly string[];
   /** The reserved name of the own trust bundle. */
   readonly bundleName?: string;
 }
@@ -138,7 +140,8 @@ function judgeServer(
   if (isIssuedUnder(chain, trusted)) return judgeName(chain[0]!, spiffeId, { refused, at, place });
   const issuer = keyIds(chain.at(-1)!).issuer;
   const met = issuer ?? chain.at(-1)!.issuer.replaceAll('\n', ', ');
-  const isOurs = issuer !== undefined && own?.roots.includes(issuer) === true;
+  const inBundle = own === undefined ? [] : [...own.roots, ...(own.carried ?? [])];
+  const isOurs = issuer !== undefined && inBundle.includes(issuer);
   const head = { severity: 'error', place } as const;
   const who = `cluster ${refused.cluster}: the server at ${at} presents ${spiffeId ?? 'a certificate without a SPIFFE ID'}`;
   if (trusted.length === 0) {
@@ -157,7 +160,7 @@ function judgeServer(
       ...head,
       rule: 'envoy-issuer',
       problem: `${who}, issued under the root ${met}, and this Envoy trusts ${names(idsOf(trusted))}`,
-      why: `it refused the server ${refused.count} times: requests end with 503${isOurs ? '; the root is one of this server, and the Envoy has not got it yet' : own === undefined ? '' : '; the root is none of this server either'}`,
+      why: `it refused the server ${refused.count} times: requests end with 503${isOurs ? '; the root is in the bundle of this server, and the Envoy has not got it yet' : own === undefined ? '' : '; the root is not in the bundle of this server either'}`,
       fix: isOurs ? 'sidekey proxies --check says why the Envoy has an old bundle' : ONE_AUTHORITY,
     },
   ];

@@ -1,7 +1,7 @@
 /** Reads the file, or all files of the folder, that declares entries. */
 
 import type { BigIntStats } from 'node:fs';
-import { readdir, realpath, stat } from 'node:fs/promises';
+import { opendir, realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { fileVersion, type Problem, readInputFile, SidekeyError } from '../base/index.ts';
 import { decodeText, type NamedText } from './entries-source.ts';
@@ -12,6 +12,7 @@ export const MAX_FILE_BYTES = 16 * 1024 * 1024;
 const MAX_FOLDER_BYTES = 32 * 1024 * 1024;
 /** Maximum number of files in a folder. */
 const MAX_FILES = 1_000;
+const NAMES_AT_ONCE = 1_000;
 /** How often a folder is read again because it changed meanwhile. */
 const MOST_ATTEMPTS = 5;
 
@@ -52,7 +53,11 @@ async function readOnce(place: string, maxBytes: number): Promise<NamedText[]> {
   });
   if (files.length === 0) throw unreadable(place, 'it has no file of entries', FOLDER_RULE);
   if (files.length > MAX_FILES) {
-    throw unreadable(place, `it has ${files.length} files`, `a folder of entries has at most ${MAX_FILES} files`);
+    throw unreadable(
+      place,
+      `it has more than ${MAX_FILES} files`,
+      `a folder of entries has at most ${MAX_FILES} files`,
+    );
   }
   const texts: NamedText[] = [];
   const problems: Problem[] = [];
@@ -85,13 +90,19 @@ function unreadable(place: string, problem: string, rule = READABLE_RULE): Sidek
   return SidekeyError.badInput([{ path: place, problem, rule }], 'ERR_CONFIG');
 }
 
-/** The files of entries in a folder, by name. @throws Error of readdir(2) */
+/**
+ * The files of entries in a folder, by name. Of more than may be there, only one more: each look at a watched folder
+ * takes time for each of them.
+ * @throws Error of opendir(3) or readdir(3)
+ */
 export async function filesIn(folder: string): Promise<string[]> {
-  const names = await readdir(folder, { withFileTypes: true });
-  return names
-    .filter((one) => !one.name.startsWith('.') && EXTENSIONS.has(path.extname(one.name)) && !one.isDirectory())
-    .map(({ name }) => path.join(folder, name))
-    .sort();
+  const files: string[] = [];
+  for await (const one of await opendir(folder, { bufferSize: NAMES_AT_ONCE })) {
+    if (one.name.startsWith('.') || !EXTENSIONS.has(path.extname(one.name)) || one.isDirectory()) continue;
+    files.push(path.join(folder, one.name));
+    if (files.length > MAX_FILES) break;
+  }
+  return files.sort();
 }
 
 /** Changes when the file, or a file of the folder, is written, replaced, added or removed. Never rejects. */
@@ -100,9 +111,7 @@ export async function versionOf(place: string): Promise<string> {
     const stats = await stat(place, { bigint: true });
     if (!stats.isDirectory()) return fileVersion(stats);
     const files = await filesIn(place);
-    const versions = await Promise.all(
-      files.slice(0, MAX_FILES + 1).map(async (file) => `${file} ${await fileVersionOf(file)}`),
-    );
+    const versions = await Promise.all(files.map(async (file) => `${file} ${await fileVersionOf(file)}`));
     return [await realpath(place), ...versions].join('\n');
   } catch (thrown) {
     return String((thrown as NodeJS.ErrnoException).code ?? thrown);

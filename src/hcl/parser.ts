@@ -4,7 +4,7 @@
  * @see github.com/hashicorp/hcl v1, hcl/parser and json/parser
  */
 
-import { HclFault } from './fault.ts';
+import { HclFault, quoted, SHOWN } from './fault.ts';
 import { Scanner, type Token, type TokenKind } from './scanner.ts';
 import type { HclItem, HclList, HclNode, HclObject, HclScalar } from './tree.ts';
 
@@ -57,7 +57,7 @@ class Parser {
 
   #unexpected(rule: string): HclFault {
     const { kind, text, line } = this.#token;
-    const shown = kind === 'end' ? 'the file ends' : `${JSON.stringify(text.slice(0, 60))} is`;
+    const shown = kind === 'end' ? 'the file ends' : `${quoted(text)} is`;
     return new HclFault(line, `${shown} where something else belongs`, rule);
   }
 
@@ -113,7 +113,7 @@ class Parser {
       const values = isBlocks && value.elements.length > 0 ? value.elements : [value];
       return values.map((one) => ({ key: key.text, line: key.line, value: one }));
     }
-    if (this.#token.kind !== '{' || this.#isJson) throw this.#unexpected(`${ITEM_RULE}: ${JSON.stringify(key.text)}`);
+    if (this.#token.kind !== '{' || this.#isJson) throw this.#unexpected(`${ITEM_RULE}: ${quoted(key.text)}`);
     return [nested(keys, this.#block())];
   }
 
@@ -157,7 +157,7 @@ function nested(keys: readonly Token[], block: HclObject): HclItem {
 /** A block may be repeated, each adds to the others; of a scalar or a list, HCL's decoder would take the last silently. */
 function refuseRepeated({ key, line, value }: HclItem, earlier: HclItem | undefined): void {
   if (earlier === undefined || (value.kind === 'object' && earlier.value.kind === 'object')) return;
-  throw new HclFault(line, `${JSON.stringify(key)} is set in line ${earlier.line} already`, 'set it once');
+  throw new HclFault(line, `${quoted(key)} is set in line ${earlier.line} already`, 'set it once');
 }
 
 function scalarOf(kind: TokenKind, text: string, line: number): HclScalar | undefined {
@@ -171,12 +171,16 @@ function numberOf(text: string, line: number): number {
   const isInteger = !/[.eE]/.test(text) || /^-?0[xX]/.test(text);
   const octal = /^(-?)0(\d+)$/.exec(text);
   if (octal !== null && !/^[0-7]+$/.test(octal[2]!))
-    throw new HclFault(line, `${text} is no number`, 'a number that begins with 0 is octal');
+    throw new HclFault(line, `${text.slice(0, SHOWN)} is no number`, 'a number that begins with 0 is octal');
   const value =
     octal === null
       ? (text.startsWith('-') ? -1 : 1) * Number(text.replace('-', ''))
       : Number.parseInt(`${octal[1]}${octal[2]}`, 8);
   if (isInteger ? !Number.isSafeInteger(value) : !Number.isFinite(value))
-    throw new HclFault(line, `the number ${text.slice(0, 60)} is too large`, `give at most ${Number.MAX_SAFE_INTEGER}`);
+    throw new HclFault(
+      line,
+      `the number ${text.slice(0, SHOWN)} is too large`,
+      `give at most ${Number.MAX_SAFE_INTEGER}`,
+    );
   return value;
 }

@@ -4,7 +4,7 @@
  */
 
 import { escaped } from './escapes.ts';
-import { HclFault } from './fault.ts';
+import { HclFault, quoted, SHOWN } from './fault.ts';
 
 export type TokenKind = 'end' | 'name' | 'boolean' | 'number' | 'string' | 'heredoc' | (typeof SYMBOLS)[number];
 
@@ -55,7 +55,7 @@ export class Scanner {
     if (number !== undefined && !this.#isNamePart()) return { kind: 'number', text: number, line };
     const shown = number ?? String.fromCodePoint(this.#text.codePointAt(this.#at)!);
     const rule = 'a value is a string in double quotes, a number, true, false, a list or a block';
-    throw new HclFault(line, `${JSON.stringify(shown)} has no meaning here`, rule);
+    throw new HclFault(line, `${quoted(shown)} has no meaning here`, rule);
   }
 
   /** White space and comments. */
@@ -93,9 +93,7 @@ export class Scanner {
 
   /** Goes to this offset, and counts the lines up to it. */
   #advance(to: number): void {
-    for (let at = this.#text.indexOf('\n', this.#at); at !== -1 && at < to; at = this.#text.indexOf('\n', at + 1))
-      this.#line += 1;
-    this.#at = to;
+    for (; this.#at < to; this.#at += 1) if (this.#text[this.#at] === '\n') this.#line += 1;
   }
 
   /** A text in double quotes. */
@@ -146,12 +144,13 @@ export class Scanner {
     if (opening === null)
       throw new HclFault(line, 'a text over several lines begins with << and a name', 'the name ends its line: <<END');
     const [{ length }, dash, name] = opening;
+    const shown = name!.slice(0, SHOWN);
     const lines: string[] = [];
     let at = this.#at + length;
     for (;;) {
       const end = this.#text.indexOf('\n', at);
-      const problem = `the text after <<${dash}${name} is not closed`;
-      const rule = `it ends with a line that has ${name} alone${dash === '' ? '' : ', indented'}`;
+      const problem = `the text after <<${dash}${shown} is not closed`;
+      const rule = `it ends with a line that has ${shown} alone${dash === '' ? '' : ', indented'}`;
       if (end === -1) throw new HclFault(line, problem, rule);
       const one = this.#text.slice(at, end);
       at = end + 1;

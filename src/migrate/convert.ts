@@ -2,8 +2,8 @@
 
 import path from 'node:path';
 import { nearest, type Problem, SidekeyError } from '../base/index.ts';
-import { DOCKER_SOCKET, KNOWN_PATHS, ruleOf } from './rules.ts';
-import { type SpireSetting, shownValue } from './settings.ts';
+import { DOCKER_SOCKET, isKnownSetting, KNOWN_PATHS, ruleOf } from './rules.ts';
+import { type SpireSetting, shownValue, withoutCredentials } from './settings.ts';
 
 export interface SettingRow {
   readonly file: string;
@@ -28,6 +28,9 @@ const OF_SERVER_FIRST = new Set(['logLevel', 'logFormat']);
 const UPSTREAM = /^plugins\.UpstreamAuthority\.(disk|vault)\b/;
 const REFERENCE = /\$(?:\{|[A-Za-z_])/;
 
+/** For how many unknown settings the nearest known one is looked for, which takes a fraction of a millisecond each. */
+const MOST_MEANT = 100;
+
 /**
  * @param settings those of server.conf, then those of agent.conf
  * @param base where relative paths begin: the directory in which SPIRE was started
@@ -37,11 +40,15 @@ export function convertSettings(settings: readonly SpireSetting[], base: string)
   const config = new Map<string, string>();
   const from = new Map<string, SpireSetting>();
   const problems: Problem[] = [];
+  let unknown = 0;
   const rows = settings.map((setting): SettingRow => {
     const rule = ruleOf(setting.path);
     const { file, line, path: name } = setting;
-    const row = { file, line, setting: name, value: shownValue(setting, rule !== undefined) };
-    if (rule === undefined) return { ...row, becomes: '', why: unknown(name) };
+    const row = { file, line, setting: name, value: shownValue(setting, isKnownSetting(name)) };
+    if (rule === undefined) {
+      unknown += 1;
+      return { ...row, becomes: '', why: whyUnknown(name, unknown <= MOST_MEANT) };
+    }
     if (rule.key === undefined) return { ...row, becomes: '', why: rule.why };
     if ((setting.texts ?? []).some((text) => REFERENCE.test(text))) {
       return { ...row, becomes: '', why: 'it refers to an environment variable: give --expand-env, or the value' };
@@ -59,13 +66,14 @@ export function convertSettings(settings: readonly SpireSetting[], base: string)
     if (earlier !== undefined && config.get(rule.key) !== value) {
       const isSettled = OF_SERVER_FIRST.has(rule.key) || earlier.path.startsWith(`${name}.`);
       if (isSettled) return { ...row, becomes: '', why: rule.why };
-      const what = `${rule.key} would be ${value}, and by ${earlier.file}:${earlier.line} ${config.get(rule.key)}`;
+      const [now, before] = [value, config.get(rule.key)!].map(withoutCredentials);
+      const what = `${rule.key} would be ${now}, and by ${earlier.file}:${earlier.line} ${before}`;
       problems.push({ path: `${file}:${line} ${name}`, problem: what, rule: 'both files are of one trust domain' });
     }
     config.set(rule.key, value);
     from.set(rule.key, setting);
     const where = isRelative ? `; the path is relative to ${base}, see --base` : '';
-    return { ...row, becomes: `${rule.key}: ${value}`, why: `${rule.why}${where}` };
+    return { ...row, becomes: `${rule.key}: ${withoutCredentials(value)}`, why: `${rule.why}${where}` };
   });
   if (problems.length > 0) throw SidekeyError.badInput(problems, 'ERR_CONFIG');
   const upstreams = new Set(settings.flatMap((one) => UPSTREAM.exec(one.path)?.[1] ?? []));
@@ -83,8 +91,8 @@ export function convertSettings(settings: readonly SpireSetting[], base: string)
   return { rows: shown, config };
 }
 
-function unknown(name: string): string {
-  const near = nearest(name, KNOWN_PATHS);
+function whyUnknown(name: string, mayBeMistyped: boolean): string {
+  const near = mayBeMistyped ? nearest(name, KNOWN_PATHS) : undefined;
   return `SPIRE 1.13 has no such setting${near === undefined ? '' : `; did you mean ${near}?`}`;
 }
 

@@ -39,23 +39,31 @@ interface SpireEntry {
   readonly spiffeId: string;
   readonly parent: string;
   readonly selectors: readonly string[];
+  readonly hasExpired: boolean;
 }
 
 /** @throws ERR_CONFIG if it is not the output of `spire-server entry show` */
 export function pickEntries(input: JsonInput, terms: PickTerms): PickedEntries {
   const { agent, agentSelectors, trustDomain } = terms;
-  const entries = listIn(input, 'entries').map((raw, index) => readEntry(raw, `${input.from} /entries/${index}`));
+  const entries = listIn(input, 'entries').map((raw, index) =>
+    readEntry(raw, `${input.from} /entries/${index}`, terms.now),
+  );
   const server = `spiffe://${trustDomain}/spire/server`;
   const parents = new Set([agent]);
   const aliases = entries.filter(({ parent }) => parent === server);
-  const isOurs = ({ selectors }: SpireEntry) => {
-    return agentSelectors !== undefined && selectors.every((selector) => agentSelectors.has(selector));
+  const isOurs = ({ selectors, hasExpired }: SpireEntry) => {
+    if (agentSelectors === undefined || hasExpired || selectors.length === 0) return false;
+    return selectors.every((selector) => agentSelectors.has(selector));
   };
   for (const alias of aliases) if (isOurs(alias)) parents.add(alias.spiffeId);
   // SPIRE follows parents in any depth: the children of an entry of this agent are this agent's too.
   const children = Map.groupBy(entries, ({ parent }) => parent);
-  for (const parent of parents) for (const child of children.get(parent) ?? []) parents.add(child.spiffeId);
-  const known = new Set(aliases.map(({ spiffeId }) => spiffeId));
+  for (const parent of parents) {
+    for (const { spiffeId, hasExpired } of children.get(parent) ?? [])
+      if (!hasExpired && spiffeId !== server) parents.add(spiffeId);
+  }
+  const known = new Set(aliases.flatMap(({ spiffeId, hasExpired }) => (hasExpired ? [] : [spiffeId])));
+  const expired = new Set(entries.flatMap(({ spiffeId, hasExpired }) => (hasExpired ? [spiffeId] : [])));
   const taken: object[] = [];
   const rows = entries.map((entry): EntryRow => {
     const { id, spiffeId, parent, raw, selectors } = entry;
@@ -64,10 +72,14 @@ export function pickEntries(input: JsonInput, terms: PickTerms): PickedEntries {
     if (!parents.has(parent)) {
       const isUnclear = known.has(parent) && agentSelectors === undefined;
       const unclear = `its parent is a node alias, and the agent's selectors are not known: give --spire-agent`;
-      return { ...row, reason: isUnclear ? unclear : `it belongs to another host: its parent is not ${agent}` };
+      if (isUnclear) return { ...row, reason: unclear };
+      if (expired.has(parent)) return { ...row, reason: 'its parent has expired' };
+      return { ...row, reason: `it belongs to another host: its parent is not ${agent}` };
     }
     if (selectors.some((selector) => selector.startsWith('spiffe_id:')))
       return { ...row, reason: 'it names the agent itself, not a workload' };
+    const foreign = beyondSpire(entry);
+    if (foreign !== undefined) return { ...row, reason: foreign };
     const read = ownEntry(raw, terms);
     if (typeof read === 'string') return { ...row, reason: read };
     taken.push(read);
@@ -76,8 +88,15 @@ export function pickEntries(input: JsonInput, terms: PickTerms): PickedEntries {
   return { rows, taken };
 }
 
-function aliasReason({ raw }: SpireEntry, isOurs: boolean, isKnown: boolean): string {
+/** Why it is no entry of SPIRE: there, such a text grants nothing; here it would be a template or a negative selector. */
+function beyondSpire({ spiffeId, selectors }: SpireEntry): string | undefined {
+  if (/[{}]/.test(spiffeId)) return 'spiffe_id: SPIRE has no placeholders';
+  return selectors.some((one) => one.startsWith('!')) ? 'selectors: SPIRE has no negative selectors' : undefined;
+}
+
+function aliasReason({ raw, hasExpired }: SpireEntry, isOurs: boolean, isKnown: boolean): string {
   if (raw.downstream === true) return 'it is for a downstream SPIRE server';
+  if (hasExpired) return 'it is a node alias that has expired';
   if (isOurs) return 'it is a node alias of this agent; the entries under it are taken';
   return isKnown ? 'it is a node alias of other agents' : "it is a node alias; whether it is this agent's is not known";
 }
@@ -113,7 +132,7 @@ function isNone(value: unknown): boolean {
   return Array.isArray(value) && value.length === 0;
 }
 
-function readEntry(raw: Readonly<Record<string, unknown>>, at: string): SpireEntry {
+function readEntry(raw: Readonly<Record<string, unknown>>, at: string, now: number): SpireEntry {
   const [spiffeId, parent] = [idText(raw.spiffe_id), idText(raw.parent_id)];
   const { id = '', selectors = [] } = raw;
   const texts = Array.isArray(selectors) ? selectors.map(selectorText) : [undefined];
@@ -123,7 +142,13 @@ function readEntry(raw: Readonly<Record<string, unknown>>, at: string): SpireEnt
   if (typeof id !== 'string') throw fault(`${at}/id`, 'it is not a text', rule);
   const good = texts.filter((text) => text !== undefined);
   if (good.length < texts.length) throw fault(`${at}/selectors`, 'one is not {"type","value"}', rule);
-  return { raw, id, spiffeId, parent, selectors: good };
+  return { raw, id, spiffeId, parent, selectors: good, hasExpired: hasExpired(raw.expires_at, now) };
+}
+
+/** @param end seconds since the epoch, as a number or a text; 0 or absent: never. Anything else counts as the past */
+function hasExpired(end: unknown, now: number): boolean {
+  const seconds = typeof end === 'number' || typeof end === 'string' ? Number(end) : end === undefined ? 0 : Number.NaN;
+  return seconds !== 0 && !(seconds * 1_000 > now);
 }
 
 function selectorText(value: unknown): string | undefined {
@@ -132,12 +157,20 @@ function selectorText(value: unknown): string | undefined {
   return typeof value.type === 'string' && typeof value.value === 'string' ? `${value.type}:${value.value}` : undefined;
 }
 
-/** The selectors of the agent in the output of `spire-server agent show` or `agent list`; undefined if it is not there. */
-export function agentSelectors(input: JsonInput, agent: string): Set<string> | undefined {
+/**
+ * The selectors of the agent in the output of `spire-server agent show` or `agent list`.
+ * @throws ERR_CONFIG if it is not there, or banned
+ */
+export function agentSelectors(input: JsonInput, agent: string): Set<string> {
   const agents = Array.isArray(input.value.agents) ? listIn(input, 'agents') : [input.value];
   const found = agents.find((one) => idText(one.id) === agent);
-  if (found === undefined) return undefined;
-  const { selectors = [] } = found;
+  const rule = `give what spire-server agent show -spiffeID ${agent} -output json prints`;
+  if (found === undefined) throw fault(input.from, `it has no agent ${agent}`, rule);
+  const { selectors = [], banned } = found;
+  if (banned === true) {
+    const problem = `SPIRE has banned the agent ${agent}, so its entries grant nothing there`;
+    throw fault(input.from, problem, 'give --agent of an agent that is not banned');
+  }
   const texts = Array.isArray(selectors) ? selectors.map(selectorText) : [];
   return new Set(texts.filter((text) => text !== undefined));
 }

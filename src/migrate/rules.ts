@@ -1,7 +1,6 @@
 /** What becomes of each setting of SPIRE 1.13. */
 
-import { formatDuration } from '../base/index.ts';
-import { goSeconds } from './go-duration.ts';
+import { formatDuration, parseGoDuration } from '../base/index.ts';
 
 export interface Rule {
   /** The setting of Sidekey; undefined: it becomes nothing. */
@@ -18,8 +17,8 @@ const none = (why: string): Rule => ({ why });
 const duration = (key: string, why = SAME): Rule => ({
   key,
   value: (text) => {
-    const seconds = goSeconds(text);
-    return seconds === undefined || seconds === 0 ? undefined : formatDuration(seconds);
+    const seconds = (parseGoDuration(text) ?? 0) / 1_000;
+    return Number.isSafeInteger(seconds) && seconds > 0 ? formatDuration(seconds) : undefined;
   },
   why,
 });
@@ -46,7 +45,7 @@ const NO_SERVER_PORT =
   'there are no agents on other hosts that would connect; REST is on a Unix socket, and on TCP with adminListen';
 const NO_CACHE = 'SVIDs and entries are in one process: there is no cache to set';
 const NO_PROFILING = 'Sidekey has no profiling port; /metrics has times and memory';
-const LOG_OUT = 'the log goes to stderr: let systemd or the container engine keep it';
+const LOG_OUT = 'the log goes to stdout: let systemd or the container engine keep it';
 const METRICS = 'metrics are at /metrics of the admin API, for Prometheus alone';
 const HEALTH =
   '/healthz and /readyz are on the admin API, grpc.health.v1 is on the pipe; sidekey healthcheck asks for it';
@@ -212,6 +211,12 @@ export function ruleOf(path: string): Rule | undefined {
   if (plain.startsWith('server.federation.federates_with')) return none(FEDERATES);
   const group = /^((?:server|agent)\.experimental\.(?:feature_flags|auth_opa_policy_engine))\./.exec(plain)?.[1];
   return group === undefined ? undefined : (SERVER_RULES[group] ?? AGENT_RULES[group]);
+}
+
+/** Whether the name is that of a setting of SPIRE. A plugin's settings count if they have a rule of their own. */
+export function isKnownSetting(path: string): boolean {
+  const plain = path.replaceAll(/\[\d+\]/g, '');
+  return plain.startsWith('plugins.') ? Object.hasOwn(PLUGIN_RULES, plain) : ruleOf(plain) !== undefined;
 }
 
 /** All names of settings, for what is mistyped. */

@@ -1,6 +1,7 @@
 /** The settings of a SPIRE file as a flat list, with their lines. */
 
 import type { HclNode, HclObject } from '../hcl/index.ts';
+import { fault } from './json-input.ts';
 
 export interface SpireSetting {
   readonly file: string;
@@ -15,6 +16,10 @@ export interface SpireSetting {
 /** Keys whose values are names of the user. */
 const NAMED = /^(plugins\.[^.]+|server\.federation\.federates_with)$/;
 
+/** Maximum number of settings in a file. */
+const MAX_SETTINGS = 10_000;
+
+/** @throws ERR_CONFIG if there are too many */
 export function settingsOf(root: HclObject, file: string): SpireSetting[] {
   const settings: SpireSetting[] = [];
   const visit = (node: HclNode, path: string, line: number): void => {
@@ -33,6 +38,8 @@ export function settingsOf(root: HclObject, file: string): SpireSetting[] {
     } else add([node.text], false);
   };
   visit(root, '', root.line);
+  if (settings.length > MAX_SETTINGS)
+    throw fault(file, `it has ${settings.length} settings`, `a file of SPIRE has at most ${MAX_SETTINGS} here`);
   return settings;
 }
 
@@ -44,13 +51,20 @@ function textsOf(elements: readonly HclNode[]): string[] | undefined {
 /** Parts of names of settings whose values are secrets, or contain them. */
 const SECRET = /token|secret|password|passphrase|connection_string|access_key|api_key|private|approle_id/i;
 
-/** The value for a person; secrets are left out. @param isKnown whether it is a setting of SPIRE itself */
+/** A URL without its user and password. */
+export function withoutCredentials(text: string): string {
+  return text.replace(/(?<=:\/\/)[^/@\s]*@/, '…@');
+}
+
+/**
+ * The value for a person; secrets are left out.
+ * @param isKnown whether this very setting is known: the value of another one, as a mistyped one, may be a secret
+ */
 export function shownValue({ path, texts, isList }: SpireSetting, isKnown: boolean): string {
   const name = path.slice(path.lastIndexOf('.') + 1);
   if (texts === undefined) return '{}';
   const isPath = /_(?:path|file|ttl)$/.test(name);
-  const isPlugin = path.startsWith('plugins.');
-  if ((SECRET.test(name) && !isPath) || (!isKnown && isPlugin)) return '(not shown)';
-  const shown = texts.map((text) => text.replace(/(?<=:\/\/)[^/@\s]*@/, '…@'));
+  if (!isPath && (SECRET.test(name) || !isKnown)) return '(not shown)';
+  const shown = texts.map(withoutCredentials);
   return isList ? `[${shown.join(', ')}]` : shown.join('');
 }

@@ -7,8 +7,8 @@ import { lookup } from 'node:dns/promises';
 import { once } from 'node:events';
 import { createServer as createHttpServer, type Server } from 'node:http';
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
-import type { AddressInfo, Socket } from 'node:net';
-import { type Clock, isLoopback, SidekeyError } from '../base/index.ts';
+import type { AddressInfo } from 'node:net';
+import { type Clock, isLoopback, NewestConnections, SidekeyError } from '../base/index.ts';
 import type { CertificateAuthority } from '../ca/index.ts';
 import { type Log, Rarely } from '../telemetry/index.ts';
 import { type Answers, answersOf } from './answers.ts';
@@ -44,7 +44,7 @@ export async function startOidcProvider(options: OidcProviderOptions): Promise<O
   const host = await addressOf(options);
   const answers = answersOf(issuer, () => ca.bundle());
   const server = tls === undefined ? plain(answers) : overTls(answers, tls);
-  limitConnections(server, options);
+  const connections = limitConnections(server, options);
   server.listen({ host, port: listen.port });
   await once(server, 'listening').catch((error: unknown) => Promise.reject(socketError(options, error)));
   const use = (certificate: object) => (server as HttpsServer).setSecureContext(certificate);
@@ -55,7 +55,7 @@ export async function startOidcProvider(options: OidcProviderOptions): Promise<O
       watch?.close();
       const closed = once(server, 'close');
       server.close();
-      server.closeAllConnections();
+      connections.closeAll();
       await closed;
     },
   };
@@ -83,17 +83,9 @@ function serve(server: Server, answers: Answers): Server {
   });
 }
 
-/** When there are too many connections, the oldest one is closed: it may be one that never asks for anything. */
-function limitConnections(server: Server, { maxConnections, clock, log }: OidcProviderOptions): void {
-  const open = new Set<Socket>();
+function limitConnections(server: Server, { maxConnections, clock, log }: OidcProviderOptions): NewestConnections {
   const lines = new Rarely(clock, CROWDED_LOG_MS);
-  server.prependListener('connection', (socket: Socket) => {
-    open.add(socket);
-    socket.once('close', () => open.delete(socket));
-    if (open.size <= maxConnections) return;
-    const [oldest] = open;
-    open.delete(oldest!);
-    oldest!.destroy();
+  return new NewestConnections(server, maxConnections, () => {
     if (lines.mayTell() === undefined) return;
     log.warn({ limit: maxConnections }, 'connections to OIDC discovery reached the limit: the oldest ones are closed');
   });

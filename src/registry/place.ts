@@ -5,6 +5,9 @@ import { type Problem, SidekeyError } from '../base/index.ts';
 /** Maximum number of faults per input, so that an answer is not many times larger than its request. */
 const MOST_FAULTS = 100;
 
+/** Maximum length of a name in a path, in characters: it is the sender's choice, and the path is logged. */
+const MOST_CHARACTERS = 100;
+
 export class Place {
   /** The root path, or the enclosing place. */
   readonly #base: string | Place;
@@ -17,10 +20,16 @@ export class Place {
     this.#key = key;
   }
 
-  /** A JSON pointer (RFC 6901): `/entries/3/selectors/0/value`. Built on demand, since few places have faults. */
+  /**
+   * A JSON pointer (RFC 6901): `/entries/3/selectors/0/value`; long names are cut. Built on demand, since few places
+   * have faults.
+   */
   get path(): string {
     const base = typeof this.#base === 'string' ? this.#base : this.#base.path;
-    return this.#key === undefined ? base : `${base}/${String(this.#key).replaceAll('~', '~0').replaceAll('/', '~1')}`;
+    if (this.#key === undefined) return base;
+    const key = String(this.#key);
+    const shown = key.length > MOST_CHARACTERS ? `${key.slice(0, MOST_CHARACTERS)}…` : key;
+    return `${base}/${shown.replaceAll('~', '~0').replaceAll('/', '~1')}`;
   }
 
   /** A member or element of the value at this place. */

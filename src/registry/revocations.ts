@@ -143,7 +143,7 @@ export class Revocations {
     if (size + more <= limit) return;
     throw new SidekeyError(
       'ERR_REVOCATION',
-      `${size} unexpired certificates are revoked, and ${more} more would exceed the limit of ${limit}: taint the authority that issued them (sidekey ca taint ID), or wait until revoked certificates end`,
+      `${size} unexpired certificates are revoked, and ${more} more would exceed the limit of ${limit}: wait until revoked certificates end, or taint the authority that issued them, as docs/ca.md describes`,
     );
   }
 }

@@ -137,7 +137,7 @@ export class LocalRevoker implements Revoker {
       throw new SidekeyError('ERR_NOT_FOUND', message);
     }
     if (found.length > MOST) {
-      const rule = 'revoke less at once, or rotate the root (sidekey ca taint)';
+      const rule = 'revoke them by entry or by serial number';
       throw new SidekeyError('ERR_REVOCATION', `more than ${MOST} certificates have the ${what} ${value}: ${rule}`);
     }
     return found;

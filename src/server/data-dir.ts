@@ -19,9 +19,9 @@ import {
   type Walk,
   walkPath,
 } from '../base/index.ts';
+import { lockOwner, tryLock } from '../lock/index.ts';
 import { removeCopy } from './backup.ts';
 import { finishRestore } from './finish-restore.ts';
-import { lockOwner, tryLock } from './flock.ts';
 
 export interface DataDir {
   /** Absolute, without symbolic links, so that a later change of a link has no effect. */

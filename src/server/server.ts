@@ -22,6 +22,7 @@ import {
 } from '../attest/index.ts';
 import type { Refusal } from '../audit/index.ts';
 import { type Clock, SystemClock, version } from '../base/index.ts';
+import type { CertificateAuthority } from '../ca/index.ts';
 import type { ServeConfig } from '../config/index.ts';
 import { Ledger } from '../delivery/index.ts';
 import { Decisions, Identities } from '../identity/index.ts';
@@ -123,6 +124,12 @@ export async function startServer(
 function tlsWarnings(tls: AdminTls | undefined): string[] {
   const problem = tls?.state.problem;
   return problem === undefined ? [] : [`admin TLS: ${problem}`];
+}
+
+/** What it says while revoked certificates are accepted. */
+function revocationWarnings({ revocations }: Registry, ca: CertificateAuthority): string[] {
+  const problem = revocations.size === 0 ? undefined : ca.whyNotRevocable();
+  return problem === undefined ? [] : [`revoked certificates are accepted: ${problem}`];
 }
 
 /** For `systemctl status`. */
@@ -309,7 +316,7 @@ async function start(
     },
     backup: () => backups.take(),
     onIssued: (listener) => issuances.onRecorded(listener),
-    ready: () => ({ ...readiness.look(), warnings: tlsWarnings(tls) }),
+    ready: () => ({ ...readiness.look(), warnings: [...tlsWarnings(tls), ...revocationWarnings(registry, ca)] }),
     metrics: (accept) => metricsOf(sources, accept),
     logLevel: levelControl(log, config.logLevel),
     requests: meters.requests,

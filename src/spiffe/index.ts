@@ -45,3 +45,4 @@ export {
   type TemplateText,
   trustDomainOfEither,
 } from './template.ts';
+export { tokenClaims } from './token-claims.ts';

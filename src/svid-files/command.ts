@@ -3,7 +3,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { commandLine } from '../base/index.ts';
 import type { Log } from '../telemetry/index.ts';
 import type { Kind, Reaction } from './reaction.ts';
 
@@ -17,6 +16,17 @@ const OUTPUT_MS = 500;
 /** What a child gets to end after SIGTERM, in milliseconds. */
 const END_MS = 5_000;
 
+/** A command has failed. */
+class CommandFailure extends Error {
+  /** Without its output, which may have secrets. */
+  readonly brief: string;
+
+  constructor(brief: string, output: string) {
+    super(output === '' ? brief : `${brief}: ${output}`);
+    this.brief = brief;
+  }
+}
+
 /** A command that makes a program take up the new files, and ends. */
 export class ReloadCommand implements Reaction {
   readonly what: string;
@@ -27,7 +37,7 @@ export class ReloadCommand implements Reaction {
   constructor(argv: Argv, limitMs: number) {
     this.#argv = argv;
     this.#limitMs = limitMs;
-    this.what = `the command ${commandLine(argv) ?? argv[0]}`;
+    this.what = `the command ${argv[0]}`;
   }
 
   async react(kinds: readonly Kind[]): Promise<void> {
@@ -57,7 +67,7 @@ export class ReloadCommand implements Reaction {
       const [code, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null];
       await Promise.race([read, sleep(OUTPUT_MS, undefined, { ref: false })]);
       if (isLate) throw new Error(`it did not end within ${this.#limitMs / 1_000} s and was killed`);
-      if (code !== 0) throw new Error(`${endOf(code, signal)}${tail === '' ? '' : `: ${tail.trim()}`}`);
+      if (code !== 0) throw new CommandFailure(endOf(code, signal), tail.trim());
     } finally {
       clearTimeout(limit);
       child.stdout.destroy();
@@ -87,7 +97,7 @@ export class SupervisedProgram implements Reaction {
     this.#argv = argv;
     this.#renewSignal = renewSignal;
     this.#log = log;
-    this.what = `cmd ${commandLine(argv) ?? argv[0]}`;
+    this.what = `cmd ${argv[0]}`;
   }
 
   async react(): Promise<void> {

@@ -8,6 +8,7 @@ import {
   parseTrustDomainId,
   pemOfAll,
   type TrustDomain,
+  tokenClaims,
   trustDomainOf,
 } from '../spiffe/index.ts';
 import type { WrittenFile } from './generation.ts';
@@ -22,7 +23,7 @@ export interface Part {
   readonly endsAt: number | undefined;
 }
 
-/** Certificate, key and bundle. @throws Error if the chosen SVID is absent, has ended, or does not fit its key or bundle */
+/** Certificate, key and bundle. @throws Error if the chosen SVID is absent, has ended, or does not fit its key, or its bundle is empty */
 export function x509Part(
   { svids, federatedBundles }: X509SVIDResponse,
   plan: X509Plan,
@@ -69,20 +70,13 @@ function checkLeaf(leaf: X509Certificate | undefined, { spiffeId }: X509SVID, no
   return endsAt;
 }
 
-/** A token. @throws Error if there is none for the chosen identity, or it has ended */
+/** A token. @throws Error if there is none for the chosen identity, it is another one's, or it has ended */
 export function jwtPart({ svids }: JWTSVIDResponse, { file }: JwtPlan, choice: Choice, now: number): Part {
   const { spiffeId, svid } = choose(svids, choice, 'JWT-SVID');
-  const endsAt = endOfToken(svid);
+  const { subject, endsAt } = tokenClaims(svid);
+  if (subject !== spiffeId) throw new Error(`the JWT-SVID is not that of ${spiffeId}`);
   if (endsAt <= now) throw new Error(`the JWT-SVID of ${spiffeId} has ended`);
   return { files: [{ ...file, content: svid }], spiffeId, endsAt };
-}
-
-/** Milliseconds since the epoch. @throws Error if it is no JWT with an end */
-function endOfToken(token: string): number {
-  const payload: unknown = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString('utf8'));
-  const { exp } = payload as { exp?: unknown };
-  if (typeof exp !== 'number') throw new Error('the JWT-SVID has no end');
-  return exp * 1_000;
 }
 
 /**
@@ -108,8 +102,13 @@ export function jwtBundlePart({ bundles }: JWTBundlesResponse, { file, form }: J
 
 function jwksText(id: string, bytes: Uint8Array): string {
   const text = Buffer.from(bytes).toString('utf8');
-  const { keys } = JSON.parse(text) as { keys?: unknown };
-  if (!Array.isArray(keys)) throw new Error(`the JWK Set of ${id} has no keys`);
+  let set: { readonly keys?: unknown } | null;
+  try {
+    set = JSON.parse(text);
+  } catch {
+    throw new Error(`the JWK Set of ${id} is not JSON`);
+  }
+  if (!Array.isArray(set?.keys)) throw new Error(`the JWK Set of ${id} has no keys`);
   return text;
 }
 
@@ -130,7 +129,7 @@ function listed(der: Uint8Array, what: string): X509Certificate[] {
   try {
     return certificatesOf(der);
   } catch (thrown) {
-    throw new Error(`${what} is not a sequence of certificates`, { cause: thrown });
+    throw new Error(`${what} is not a sequence of certificates: ${(thrown as Error).message}`, { cause: thrown });
   }
 }
 

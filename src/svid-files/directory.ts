@@ -18,7 +18,7 @@ import {
   SidekeyError,
   walkPath,
 } from '../base/index.ts';
-import { tryLock } from '../server/index.ts';
+import { tryLock } from '../lock/index.ts';
 import type { FilesPlan } from './plan.ts';
 
 const LOCK = '.sidekey.lock';
@@ -123,16 +123,27 @@ function checkOwner(place: Place, { uid }: Stats): void {
 function openLock(place: Place, file: string): number {
   // Not for writing, which would keep the file system from being made read-only.
   const flags = constants.O_RDONLY | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NONBLOCK;
-  const fd = openSync(file, flags, 0o600);
+  const planted = () => refusal(place, `${LOCK} in it is not a file of this user; remove it`);
+  const fd = openUnlinked(file, flags, planted);
   try {
-    const { uid } = fstatSync(fd);
-    if (!fstatSync(fd).isFile() || (uid !== process.geteuid!() && uid !== 0)) {
-      throw refusal(place, `${LOCK} in it is not a file of this user; remove it`);
-    }
+    const stats = fstatSync(fd);
+    const { uid, nlink } = stats;
+    // Another name of a file of this user may be the lock of another program.
+    if (!stats.isFile() || nlink > 1 || (uid !== process.geteuid!() && uid !== 0)) throw planted();
     if (!tryLock(fd)) throw refusal(place, 'another sidekey keeps its files here; give each a directory of its own');
     return fd;
   } catch (thrown) {
     closeSync(fd);
+    throw thrown;
+  }
+}
+
+/** Opens it, but not through a symbolic link. @param linked what is thrown then */
+function openUnlinked(file: string, flags: number, linked: () => Error): number {
+  try {
+    return openSync(file, flags, 0o600);
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code === 'ELOOP') throw linked();
     throw thrown;
   }
 }

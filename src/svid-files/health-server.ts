@@ -2,6 +2,7 @@
 
 import { once } from 'node:events';
 import http from 'node:http';
+import { NewestConnections } from '../base/index.ts';
 import type { FilesHealth } from './keeper.ts';
 
 export interface HealthPlan {
@@ -32,7 +33,7 @@ export async function startHealthServer(plan: HealthPlan, look: () => FilesHealt
     maxHeaderSize: 8_192,
     connectionsCheckingInterval: 1_000,
   });
-  server.maxConnections = MAX_CONNECTIONS;
+  const connections = new NewestConnections(server, MAX_CONNECTIONS);
   server.on('request', ({ method, url = '' }: http.IncomingMessage, response: http.ServerResponse) => {
     const [place] = url.split('?', 1);
     if (place !== livenessPath && place !== readinessPath) return void response.writeHead(404).end();
@@ -50,7 +51,7 @@ export async function startHealthServer(plan: HealthPlan, look: () => FilesHealt
     close: async () => {
       const closed = once(server, 'close');
       server.close();
-      server.closeAllConnections();
+      connections.closeAll();
       await closed;
     },
   };

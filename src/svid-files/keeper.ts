@@ -11,7 +11,7 @@ import type { FilesPlan } from './plan.ts';
 import { type Kind, type Reaction, Reactor } from './reaction.ts';
 import type { SvidSource } from './source.ts';
 
-/** How long the first write waits for parts that have not come yet, in milliseconds. */
+/** How long a first write, and one for another identity, waits for parts that have not come yet, in milliseconds. */
 const GATHER_MS = 1_000;
 const FIRST_RETRY_MS = 1_000;
 const LAST_RETRY_MS = 30_000;
@@ -40,6 +40,8 @@ interface PartState {
   readonly plan: PartPlan;
   feed?: Feed;
   part?: Part;
+  /** A token of the former identity: the next write waits a moment for one of the new identity. */
+  isFormer: boolean;
   /** The part that is on disk. */
   written?: Part;
   /** Why nothing newer comes. */
@@ -76,7 +78,7 @@ export class Keeper {
     if (warning !== undefined) log.warn(warning);
     this.#reactors = reactions.map(({ reaction, kinds }) => ({ reactor: new Reactor(reaction, log, clock), kinds }));
     const parts = partsOf(plan, source, clock, () => this.#states.find(({ plan: { kind } }) => kind === 'x509')?.part);
-    this.#states = parts.map((one) => ({ plan: one, problem: undefined }));
+    this.#states = parts.map((one) => ({ plan: one, isFormer: false, problem: undefined }));
   }
 
   start(): void {
@@ -127,18 +129,21 @@ export class Keeper {
   #received(state: PartState, part: Part): void {
     const former = state.part;
     state.part = part;
+    state.isFormer = false;
     state.problem = undefined;
     this.#told.delete(state);
     if (state.plan.kind === 'x509' && former?.spiffeId !== part.spiffeId) this.#identityChanged(state, former);
-    const isComplete = this.#states.every((one) => one.part !== undefined);
-    this.#schedule(this.#isFirst && !isComplete ? GATHER_MS : 0);
+    const isWaiting = this.#states.some((one) => one.isFormer || (this.#isFirst && one.part === undefined));
+    this.#schedule(isWaiting ? GATHER_MS : 0);
   }
 
   /** Tokens and the own trust domain follow the identity of the certificate. What was refused before it came may be had now. */
   #identityChanged(x509: PartState, former: Part | undefined): void {
     for (const state of this.#states) {
       const isDue = former !== undefined || state.problem !== undefined || state.plan.kind === 'jwt-bundle';
-      if (state !== x509 && isDue) state.feed?.again();
+      if (state === x509 || !isDue) continue;
+      state.isFormer = state.plan.kind === 'jwt' && state.part !== undefined;
+      state.feed?.again();
     }
   }
 
@@ -152,6 +157,7 @@ export class Keeper {
     const here = this.#states.filter(({ part }) => part !== undefined);
     const kept = this.#states.filter(({ part }) => part === undefined).flatMap((state) => state.plan.files);
     this.#isFirst = false;
+    for (const state of this.#states) state.isFormer = false;
     try {
       const files = here.flatMap(({ part }) => part!.files);
       const changed = here

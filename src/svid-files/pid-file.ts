@@ -18,11 +18,11 @@ export function signalByPidFile(file: string, signal: NodeJS.Signals): number {
   const { pid, uid } = readPidFile(file);
   const target = pinOf(file, pid);
   try {
-    checkTarget(file, uid, pid, target.uid);
+    checkTarget(file, uid, pid, target.users);
     target.signal(signal);
   } catch (thrown) {
     const { code } = thrown as { code?: string };
-    if (code === 'EPERM') throw new Error(`${file}: this user may not signal process ${pid} (uid ${target.uid})`);
+    if (code === 'EPERM') throw new Error(`${file}: this user may not signal process ${pid} (uid ${target.users[0]})`);
     if (code === 'ESRCH') throw new Error(`${file}: process ${pid} has ended`);
     throw thrown;
   } finally {
@@ -69,9 +69,10 @@ function pinOf(file: string, pid: number): ReturnType<typeof pinProcess> {
 }
 
 /** @throws Error if the writer of the file may have no power over the process */
-function checkTarget(file: string, owner: number, pid: number, user: number): void {
-  // A user may always name processes of its own.
-  if (owner === user) return;
+function checkTarget(file: string, owner: number, pid: number, users: readonly number[]): void {
+  // A user may always name processes of its own. Root's daemons act as other users for a while, and stay root's.
+  const user = users.find((one) => one !== owner);
+  if (user === undefined) return;
   const me = observer();
   if (owner !== 0 && owner !== me.uid) {
     const rule = 'it must belong to the user of the process, to root, or to this user';

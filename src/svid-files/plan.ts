@@ -77,9 +77,9 @@ export const MODE_RULE =
 export function nameProblem(path: string, name: string): Problem | undefined {
   const shown = JSON.stringify(name);
   if (name === '') return { path, problem: 'it is empty', rule: NAME_RULE };
+  if (Buffer.byteLength(name) > MAX_NAME_BYTES) return { path, problem: 'it is too long', rule: NAME_RULE };
   if (name.includes('/') || name.includes('\0')) return { path, problem: `${shown} is not a name`, rule: NAME_RULE };
   if (name.startsWith('.')) return { path, problem: `${shown} begins with a dot`, rule: NAME_RULE };
-  if (Buffer.byteLength(name) > MAX_NAME_BYTES) return { path, problem: 'it is too long', rule: NAME_RULE };
   return undefined;
 }
 

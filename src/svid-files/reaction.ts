@@ -7,9 +7,9 @@ import type { Log } from '../telemetry/index.ts';
 export type Kind = 'x509' | 'jwt' | 'jwt-bundle';
 
 export interface Reaction {
-  /** For the log: `the command psql`. */
+  /** For the log and the health endpoint, without arguments: `the command psql`. */
   readonly what: string;
-  /** Resolves when it is done. @throws Error with the reason, to be tried again */
+  /** Resolves when it is done. @throws Error with the reason, to be tried again; `brief` is the part for the health endpoint */
   react(kinds: readonly Kind[]): Promise<void>;
   /** Ends what is still running. */
   close(): Promise<void>;
@@ -38,7 +38,7 @@ export class Reactor {
     this.#clock = clock;
   }
 
-  /** Why the last try failed; undefined if it did not. */
+  /** Why the last try failed, without the output of a command; undefined if it did not. */
   get problem(): string | undefined {
     return this.#problem;
   }
@@ -75,8 +75,8 @@ export class Reactor {
       this.#failures = 0;
       this.#log.info({ changed: kinds }, `${what}: done`);
     } catch (thrown) {
-      const { message } = thrown as Error;
-      this.#problem = `${what}: ${message}`;
+      const { message, brief = message } = thrown as Error & { readonly brief?: string };
+      this.#problem = `${what}: ${brief}`;
       // A change that came meanwhile is a reason to try at once.
       const isChanged = this.#pending.size > 0;
       for (const kind of kinds) this.#pending.add(kind);

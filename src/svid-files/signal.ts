@@ -25,6 +25,7 @@ export class PidFileSignal implements Reaction {
   }
 }
 
+const MOST_SHOWN = 60;
 const SIGNALS = Object.keys(constants.signals) as NodeJS.Signals[];
 
 /** The signal that a text names, with or without SIG. @throws Error with the nearest name */
@@ -33,5 +34,7 @@ export function readSignal(text: string): NodeJS.Signals {
   const found = SIGNALS.find((one) => one === name);
   if (found !== undefined) return found;
   const near = nearest(name, SIGNALS);
-  throw new Error(`${JSON.stringify(text)} is not a signal${near === undefined ? '' : `, did you mean ${near}?`}`);
+  throw new Error(
+    `${JSON.stringify(text.slice(0, MOST_SHOWN))} is not a signal${near === undefined ? '' : `, did you mean ${near}?`}`,
+  );
 }

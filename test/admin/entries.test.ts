@@ -254,7 +254,8 @@ describe('a parameter that is not known', () => {
       const { status, body } = await call(socketPath, method, url, { json });
       assert.equal(status, 400);
       const problem = 'there is no such parameter';
-      assert.deepEqual(body.errors, [{ path: '?dry_run', problem, rule: 'this request has no parameters' }]);
+      const rule = method === 'DELETE' ? 'the parameters are revoke, wait' : 'this request has no parameters';
+      assert.deepEqual(body.errors, [{ path: '?dry_run', problem, rule }]);
       assert.equal(registry.size, 1);
       assert.equal(registry.get('a-1')!.revisionNumber, 1);
     });

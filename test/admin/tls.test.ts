@@ -117,6 +117,19 @@ describe('the admin API under TLS', () => {
     await admin.close();
     assert.equal(admin.tcp.listening, false);
   });
+
+  test('does not wait for a handshake that does not go on when it closes', async (t) => {
+    const { admin, tcp, clock } = await start(t);
+    const silent = net.connect(tcp.port, '127.0.0.1').on('error', () => undefined);
+    t.after(() => void silent.destroy());
+    await once(silent, 'connect');
+    // The server has accepted the first one when it answers a later one.
+    await served(tcp.port);
+    const begun = performance.now();
+    const passing = setInterval(() => clock.advance(1_000), 50);
+    await admin.close().finally(() => clearInterval(passing));
+    assert.ok(performance.now() - begun < 3_500, 'not the 5 s of a handshake');
+  });
 });
 
 describe('changed TLS files', () => {

@@ -16,6 +16,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import net from 'node:net';
 import path from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { wait } from '../../envoy-examples/demo/expect.ts';
@@ -149,10 +150,12 @@ describe('fetch --write --watch', { timeout: 120_000 }, () => {
     // Another default identity: certificate and token change together.
     await create(server, API, { hint: 'default' });
     await becomes(out, API);
-    await wait('the token of the new identity', {
-      look: async () => JSON.parse(Buffer.from(read(out, 'db.jwt').split('.')[1]!, 'base64url').toString()).sub,
-      until: (now) => now === API,
-    });
+    const tokenBecomes = (subject: string) =>
+      wait('the token of the new identity', {
+        look: async () => JSON.parse(Buffer.from(read(out, 'db.jwt').split('.')[1]!, 'base64url').toString()).sub,
+        until: (now) => now === subject,
+      });
+    await tokenBecomes(API);
     await wait('one generation', {
       look: async () => readdirSync(out).filter((name) => name.startsWith('.generation-')).length,
       until: (count) => count === 1,
@@ -171,6 +174,8 @@ describe('fetch --write --watch', { timeout: 120_000 }, () => {
     const again = await serve(t, { place });
     await create(again, WEB);
     await becomes(out, WEB);
+    // Its token follows in a generation of its own, which would bring back the removed file.
+    await tokenBecomes(WEB);
 
     rmSync(path.join(out, 'key.pem'));
     assert.equal((await health('ready')).status, 503, 'a file is missing');
@@ -335,6 +340,31 @@ health_checks { listener_enabled = true bind_port = ${port} readiness_path = "/i
     assert.match(stderr, /^sidekey: warning: .*certs \(mode 0777\) can be written by everybody/);
     assert.equal(identityIn(certs, NAMES), WEB);
     assert.ok(lstatSync(path.join(certs, 'svid_key.pem')).isSymbolicLink());
+  });
+
+  it('names the setting of a health port that is taken', async (t) => {
+    const taken = net.createServer().listen(0, '127.0.0.1');
+    t.after(() => taken.close());
+    await once(taken, 'listening');
+    const { port } = taken.address() as net.AddressInfo;
+    const watch = ['fetch', '--write', tempDir(t), '--watch', '--health', `127.0.0.1:${port}`];
+    const flag = await run(watch, '/nowhere.sock');
+    assert.equal(flag.status, 2);
+    assert.match(flag.stderr, new RegExp(`^sidekey: --health: cannot listen on 127\\.0\\.0\\.1:${port}: .*EADDRINUSE`));
+    const block = `health_checks {\n  listener_enabled = true\n  bind_port = ${port}\n}`;
+    const file = config(tempDir(t), '/nowhere.sock', block);
+    const helper = await run(['helper', '-config', file], '/nowhere.sock');
+    assert.match(helper.stderr, /^sidekey: .*helper\.conf: health_checks: cannot listen on port \d+: .*EADDRINUSE/m);
+  });
+
+  it('takes -daemon-mode as Go reads booleans', async () => {
+    for (const text of ['0', 'F', 'False', 'false', 'true']) {
+      const { stderr } = await run(['helper', '-config=/nowhere/h.conf', `-daemon-mode=${text}`], '/nowhere.sock');
+      assert.match(stderr, /^sidekey: \/nowhere\/h\.conf: it cannot be read/, text);
+    }
+    const { status, stderr } = await run(['helper', '-daemon-mode=no'], '/nowhere.sock');
+    assert.equal(status, 2);
+    assert.match(stderr, /--daemon-mode: "no" is neither true nor false; give true or false/);
   });
 
   it('with daemon_mode = false fails unless everything was written in time', async (t) => {

@@ -120,7 +120,7 @@ health_checks {
       /helper\.conf:1: not all of svid_file_name, svid_key_file_name, svid_bundle_file_name are set/,
     ],
     ['cert_dir = "/x"', /helper\.conf: there is nothing to write; set /],
-    ['svid_file_name = "a"\nsvid_key_file_name = "a"\nsvid_bundle_file_name = "c"', /two files have the name a/],
+    ['svid_file_name = "a"\nsvid_key_file_name = "a"\nsvid_bundle_file_name = "c"', /two files have the name "a"/],
     [
       'svid_file_name = "a/b"\nsvid_key_file_name = "b"\nsvid_bundle_file_name = "c"',
       /helper\.conf:1: "a\/b" is not a name/,
@@ -138,6 +138,24 @@ health_checks {
     [`${X509}health_checks { liveness_path = "live" }`, /helper\.conf:4: liveness_path has no slash at its beginning/],
     [`${X509}health_checks { port = 1 }`, /helper\.conf:4: there is no key "port"/],
   ];
+  it('names the first faults of a file that has thousands, each in a few words, what is missing last', async (t) => {
+    const many = Array.from({ length: 5_000 }, (_, at) => `k${at} = 1`).join('\n');
+    await assert.rejects(readText(t, `${'x'.repeat(100_000)} = 1\n${many}`), ({ message, problems }: SidekeyError) => {
+      assert.equal(problems.length, 21);
+      assert.ok(message.length < 10_000, `${message.length}`);
+      assert.match(message.split('\n')[0]!, /helper\.conf:1: there is no key "x{40,100}…/);
+      assert.match(message.split('\n').at(-1)!, /helper\.conf: there are 4982 more faults; mend these first$/);
+      return true;
+    });
+    for (const text of [`cmd = <<${'A'.repeat(100_000)}\n`, `${`"${'b'.repeat(100_000)}" = 1\n`.repeat(2)}`]) {
+      await assert.rejects(readText(t, text), ({ message }: SidekeyError) => message.length < 500);
+    }
+    await assert.rejects(readText(t, 'svid_filename = "a"'), ({ message }: SidekeyError) => {
+      assert.match(message, /:1: there is no key "svid_filename".*\n.*: there is nothing to write/);
+      return true;
+    });
+  });
+
   for (const [text, message] of refused) {
     it(`refuses ${JSON.stringify(text.replace(X509, '…'))}`, async (t) => {
       await assert.rejects(readText(t, text), (error: SidekeyError) => {

@@ -9,9 +9,11 @@ import { freePorts } from '../../envoy-examples/demo/ports.ts';
 import type { ProxyPageJson } from '../../src/admin/proxy-schema.ts';
 import { SystemClock } from '../../src/base/clock.ts';
 import type { Finding } from '../../src/base/finding.ts';
+import { makeRoot } from '../../src/ca/authority.ts';
 import { serverView } from '../../src/cli/doctor-checks.ts';
 import type { AdminClient } from '../../src/client/client.ts';
 import { envoyAdminCheck } from '../../src/doctor/envoy-check.ts';
+import { parseTrustDomain } from '../../src/spiffe/id.ts';
 import { envoyForTests } from '../support/envoy.ts';
 import { startInnerServer } from '../support/inner-server.ts';
 import { pipeCluster, secretConfig, startEnvoy, tlsListener } from '../support/running-envoy.ts';
@@ -48,6 +50,20 @@ async function fakeEnvoy(t: TestContext, answers: Readonly<Record<string, unknow
   t.after(() => server.close());
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
+
+it("the server's roots are known by their keys, and those of another server are apart", async (t) => {
+  const { admin, clock } = await startInnerServer(t);
+  const before = (await serverView(admin, 'x')).own;
+  const [{ id } = assert.fail()] = (await admin.listAuthorities()).authorities.filter(({ role }) => role === 'root');
+  assert.deepEqual([before.roots, before.carried], [[id], []]);
+  const now = clock.now();
+  const options = { trustDomain: parseTrustDomain('ilinux.io'), subject: [], now };
+  const other = await makeRoot(options, 30 * 86_400_000);
+  const until = new Date(now + 86_400_000).toISOString();
+  await admin.carryRoots({ body: { certificates: other.certificate.toString(), until } });
+  const { roots, carried } = (await serverView(admin, 'x')).own;
+  assert.deepEqual([roots, carried], [[id], [other.id]]);
+});
 
 describe('what answers on an admin port', () => {
   it('may have any node id: a command that names it is safe to paste', async (t) => {
@@ -174,7 +190,9 @@ describe('an Envoy that runs', { skip: found.skip, timeout: 60_000 }, () => {
     await server.server.close();
     const gone = {
       listProxies: async () => ({ proxies: [], next_cursor: '' }),
-      getDoctorReport: async () => ({ trust_domain: 'ilinux.io', authorities: [], sds_names: {} }),
+      getDoctorReport: async () => ({ trust_domain: 'ilinux.io', sds_names: {} }),
+      getBundle: async () => ({ keys: [] }),
+      listAuthorities: async () => ({ authorities: [] }),
     } as unknown as AdminClient;
     const lost = await until(
       () => look(envoy.adminUrl, gone),

@@ -25,6 +25,7 @@ import { openSqliteStore } from '../../src/registry/sqlite/sqlite-store.ts';
 import { parseTrustDomain } from '../../src/spiffe/index.ts';
 import { cleanEnvironment, type Ran } from '../cli/support.ts';
 import { endAfter } from '../support/caller.ts';
+import { makeCertificate } from '../support/certificates.ts';
 import { envoyForTests } from '../support/envoy.ts';
 import { fetchCredentials, mtlsRequest } from '../support/mtls-client.ts';
 import { pipeCluster, secretConfig, startEnvoy, tlsListener } from '../support/running-envoy.ts';
@@ -144,6 +145,9 @@ describe('sidekey backup and restore', { concurrency: 2, timeout: 400_000 }, () 
     await create(server);
     const stream = openStream(t, server.socket, WEB, BUNDLE);
     const [root] = rootsOf(secretOf(await stream.next(), BUNDLE));
+    const carried = await makeCertificate({ notBefore: Date.now() - 60_000 });
+    const until = new Date(Date.now() + 86_400_000).toISOString();
+    await server.request('POST', '/v1/ca/carried', { certificates: carried.pem, until });
     const key = await ageKey(server);
     const file = inPlace(server, 'backup.age');
     writeFileSync(file, 'an older backup', { mode: 0o644 });
@@ -175,6 +179,8 @@ describe('sidekey backup and restore', { concurrency: 2, timeout: 400_000 }, () 
     assert.match(stderr, new RegExp(`Everything after ${made_at} is lost`));
     assert.match(stderr, /a token that was deleted since then is valid again/);
     assert.match(stderr, /DANGER: if one of these authorities was tainted after/);
+    assert.match(stderr, new RegExp(`is a root of another server; what it signs is accepted until ${until}`));
+    assert.ok(JSON.parse(report).authorities.some(({ state }: AuthorityJson) => state === 'carried'));
     assert.deepEqual(readdirSync(place.dataDir).sort(), ['admin.token', 'ca', 'lock', 'sidekey.db']);
     const token = (one: Place) => readFileSync(path.join(one.dataDir, 'admin.token'), 'utf8');
     assert.equal(token(place), token(server));

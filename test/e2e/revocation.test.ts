@@ -1,118 +1,179 @@
-/** Revocation by a real server and its command line, judged by openssl from the bundle that the server publishes. */
+/** Revocation of SVIDs as real Envoys see it, and as clients of the pipe do. */
 
 import assert from 'node:assert/strict';
-import { execFile, spawnSync } from 'node:child_process';
-import type { X509Certificate } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
-import path from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { promisify } from 'node:util';
-import { chainOf, SdsClient, secretOf } from '../support/sds-client.ts';
-import { makePlace, type Place, ROOT, type Served, serve, TRUST_DOMAIN } from '../support/serve.ts';
-import { tempDir } from '../support/temp-dir.ts';
+import { call } from '../../envoy-examples/demo/http.ts';
+import { findEnvoy } from '../../scripts/find-envoy.ts';
+import { SPIFFECertValidatorConfig } from '../../src/gen/envoy/extensions/transport_sockets/tls/v3/tls_spiffe_validator_config.ts';
+import { CLIENT, createEntry, DOMAIN, OTHER, startMesh, WEB } from '../support/mesh.ts';
+import { type Credentials, fetchCredentials, mtlsRequest } from '../support/mtls-client.ts';
+import { until } from '../support/process-state.ts';
+import { chainOf, namesOf, SdsClient, secretOf } from '../support/sds-client.ts';
+import { type Served, serve, TRUST_DOMAIN } from '../support/serve.ts';
 
-const run = promisify(execFile);
-const UID = process.getuid!();
-const ID = (name: string) => `spiffe://${TRUST_DOMAIN}/${name}`;
-const HOLD = ['--reason', 'certificate-hold'];
+const envoy = await findEnvoy({ tell: () => undefined }).catch((error: Error) => error);
+const skip = envoy instanceof Error ? envoy.message : false;
 
-async function sidekey({ adminSocket }: Pick<Place, 'adminSocket'>, ...args: string[]) {
-  const env = { ...process.env, SIDEKEY_ADMIN_SOCKET: adminSocket };
-  const done = await run(path.join(ROOT, 'bin/sidekey'), args, { env, encoding: 'utf8' }).catch((error) => error);
-  return {
-    status: (done.code as number | undefined) ?? 0,
-    stdout: done.stdout as string,
-    stderr: done.stderr as string,
-  };
+async function revoke(server: Served, what: object) {
+  const { status, body } = await server.request('POST', '/v1/revocations', {
+    reason: 'key-compromise',
+    wait: 10,
+    ...what,
+  });
+  assert.equal(status, 200, JSON.stringify(body));
+  return body;
 }
 
-async function make(server: Served, name: string): Promise<string> {
-  const selectors = [{ type: 'unix', value: `uid:${UID}` }];
-  const { status, body } = await server.request('POST', '/v1/entries', { spiffe_id: ID(name), selectors });
-  assert.equal(status, 201);
-  return body.id;
-}
+const mesh = (t: TestContext, flags: readonly string[] = []) => startMesh(t, (envoy as { path: string }).path, flags);
 
-/** Leaf and intermediate that a caller gets. */
-async function fetch(t: TestContext, { socket }: Place, name: string): Promise<readonly X509Certificate[]> {
-  const client = new SdsClient(socket);
-  t.after(() => client.close());
-  return chainOf(secretOf(await client.fetch({ resourceNames: [ID(name)] }), ID(name)));
-}
+const serialOf = (response: Parameters<typeof secretOf>[0]) => chainOf(secretOf(response, CLIENT))[0]!.serialNumber;
 
-/** What openssl says of a chain, with the bundle that the server publishes now. */
-async function verdict(t: TestContext, place: Pick<Place, 'adminSocket'>, chain: readonly X509Certificate[]) {
-  const { stdout: bundle } = await sidekey(place, 'bundle', 'show');
-  const dir = tempDir(t);
-  const [leaf, ...above] = chain.map(String);
-  const files = { bundle, leaf: leaf!, above: above.join('') };
-  for (const [name, text] of Object.entries(files)) writeFileSync(path.join(dir, name), text);
-  const checks = bundle.includes('X509 CRL') ? ['-crl_check_all'] : [];
-  const args = ['verify', ...checks, '-CAfile', 'bundle', '-untrusted', 'above', 'leaf'];
-  const { stdout, stderr } = spawnSync('openssl', args, { cwd: dir, encoding: 'utf8' });
-  if (/certificate revoked/.test(stdout + stderr)) return 'revoked';
-  return /: OK/.test(stdout) ? 'good' : stdout + stderr;
-}
+const accepts = async (port: number, credentials: Credentials) => {
+  return mtlsRequest(port, credentials).then(
+    ({ status }) => status === 200,
+    () => false,
+  );
+};
 
-/** Why the revocation of this version can't be tested; undefined if it can. */
-async function whyNot(server: Served): Promise<string | undefined> {
-  const { body } = await server.request('GET', '/v1/revocations');
-  return body.why_not ?? undefined;
-}
+describe('a real Envoy', { skip, timeout: 120_000 }, () => {
+  for (const [form, flags] of [
+    ["Envoy's SPIFFE validator", []],
+    ['plain trusted_ca', ['--disable-spiffe-cert-validation']],
+  ] as const) {
+    it(`refuses a revoked SVID and accepts the others, with ${form}, also after a restart of Sidekey`, async (t) => {
+      const { server, port, local } = await mesh(t, flags);
+      const [stolen, other] = [
+        await fetchCredentials(server.socket, CLIENT),
+        await fetchCredentials(server.socket, OTHER),
+      ];
+      assert.deepEqual([await accepts(port, stolen), await accepts(port, other)], [true, true]);
+      const { revoked, proxies } = await revoke(server, { spiffe_id: CLIENT });
+      assert.deepEqual(
+        revoked.map(({ spiffe_id }: { spiffe_id: string }) => spiffe_id),
+        [CLIENT],
+      );
+      assert.ok(proxies.length > 0 && proxies.every(({ state }: { state: string }) => state === 'refusing'));
+      assert.deepEqual([await accepts(port, stolen), await accepts(port, other)], [false, true]);
+      assert.equal(await accepts(port, await fetchCredentials(server.socket, CLIENT)), true);
+      assert.equal((await call(`http://127.0.0.1:${local}/`)).status, 200);
 
-describe('revocation by a server', { concurrency: 2, timeout: 250_000 }, () => {
-  it('holds for one certificate, beside others, over a restart, and until it is undone', async (t) => {
-    const place = makePlace(t);
-    const server = await serve(t, { place });
-    const reason = await whyNot(server);
-    if (reason !== undefined) return t.skip(reason);
-    for (const name of ['a', 'b']) await make(server, name);
-    const [a, b] = [await fetch(t, place, 'a'), await fetch(t, place, 'b')];
-    const both = async (at: Served) => [await verdict(t, at, a), await verdict(t, at, b)];
-    assert.deepEqual(await both(server), ['good', 'good']);
-    const revoked = await sidekey(server, 'revoke', '--serial', a[0]!.serialNumber, ...HOLD, '-o', 'json');
-    assert.deepEqual([revoked.status, revoked.stderr], [0, '']);
-    assert.equal(JSON.parse(revoked.stdout).revoked.length, 1);
-    assert.deepEqual(await both(server), ['revoked', 'good']);
-    assert.equal(await verdict(t, server, await fetch(t, place, 'a')), 'good', 'the holder has a new one');
-    await server.stop();
-    const again = await serve(t, { place });
-    assert.deepEqual(await both(again), ['revoked', 'good']);
-    const undone = await sidekey(again, 'revoke', 'undo', '--serial', a[0]!.serialNumber);
-    assert.equal(undone.status, 0, undone.stderr);
-    assert.deepEqual(await both(again), ['good', 'good']);
-    assert.doesNotMatch((await sidekey(again, 'bundle', 'show')).stdout, /X509 CRL/);
-    const { stdout: rows } = await sidekey(again, 'audit', 'list', '--serial', a[0]!.serialNumber, '-o', 'json');
-    const actions = JSON.parse(rows).rows.map(({ action }: { action: string }) => action);
-    assert.deepEqual(actions, ['svid.restored', 'svid.revoked', 'svid.issued']);
-    assert.equal((await sidekey(again, 'audit', 'verify')).status, 0);
+      await server.stop('SIGKILL');
+      const again = await serve(t, { place: server, flags });
+      await until(async () => (await again.request('GET', '/v1/revocations')).body.proxies.length > 0);
+      await until(async () => {
+        const { body } = await again.request('GET', '/v1/revocations');
+        return body.proxies.every(({ state }: { state: string }) => state === 'refusing');
+      });
+      assert.deepEqual([await accepts(port, stolen), await accepts(port, other)], [false, true]);
+      assert.equal((await call(`http://127.0.0.1:${local}/`)).status, 200);
+    });
+  }
+
+  it('refuses as a client a server whose SVID is revoked, and goes on with the new one', async (t) => {
+    const { server, local } = await mesh(t);
+    const url = `http://127.0.0.1:${local}/`;
+    assert.equal((await call(url)).status, 200);
+    // The Envoy has the new SVID of the server before the list, so no request fails.
+    const outcome = await revoke(server, { spiffe_id: WEB });
+    assert.deepEqual(outcome.replaced, { asked: 1, acknowledged: 1 });
+    assert.equal((await call(url)).status, 200);
   });
 
-  it('ends what a deleted entry had, also after its deletion, and is in a backup', async (t) => {
+  it('accepts a certificate that was on hold again', async (t) => {
+    const { server, port } = await mesh(t);
+    const held = await fetchCredentials(server.socket, CLIENT);
+    const { revoked } = await revoke(server, { spiffe_id: CLIENT, reason: 'certificate-hold' });
+    assert.equal(await accepts(port, held), false);
+    const { serial } = revoked[0];
+    assert.equal((await server.request('DELETE', `/v1/revocations/${serial}`)).status, 200);
+    assert.equal(await accepts(port, held), true);
+  });
+
+  it('refuses the SVIDs of an entry that is deleted with --revoke at once', async (t) => {
+    const { server, port } = await mesh(t);
+    const { body } = await server.request('GET', `/v1/entries?spiffe_id=${encodeURIComponent(CLIENT)}`);
+    const credentials = await fetchCredentials(server.socket, CLIENT);
+    const deleted = await server.request('DELETE', `/v1/entries/${body.entries[0].id}?revoke=cessation-of-operation`);
+    assert.ok(deleted.status < 300, JSON.stringify(deleted.body));
+    await until(async () => !(await accepts(port, credentials)));
+  });
+
+  it('fails no request of good SVIDs while others are revoked and authorities rotate', async (t) => {
+    const { server, local } = await mesh(t, ['--root-publish-time', '1s']);
+    const url = `http://127.0.0.1:${local}/`;
+    let stopped = false;
+    const statuses = new Map<number, number>();
+    const traffic = (async () => {
+      while (!stopped) {
+        const { status } = await call(url);
+        statuses.set(status, (statuses.get(status) ?? 0) + 1);
+      }
+    })();
+    for (let i = 0; i < 8; i += 1) {
+      await fetchCredentials(server.socket, CLIENT);
+      await revoke(server, { spiffe_id: CLIENT });
+      if (i % 2 === 0) await server.request('POST', '/v1/ca/rotate', { role: 'intermediate' });
+      if (i === 3) await server.request('POST', '/v1/ca/rotate', { role: 'root' });
+    }
+    await until(async () => {
+      const { authorities } = (await server.request('GET', '/v1/ca')).body;
+      return (
+        authorities.filter(({ role, state }: { role: string; state: string }) => role === 'root' && state === 'retired')
+          .length > 0
+      );
+    });
+    stopped = true;
+    await traffic;
+    assert.deepEqual([...statuses.keys()], [200]);
+  });
+});
+
+describe('a client of the pipe', { timeout: 60_000 }, () => {
+  it('gets its new SVID before the list that has the old one, and the list with its lists in one message', async (t) => {
     const server = await serve(t);
-    const reason = await whyNot(server);
-    if (reason !== undefined) return t.skip(reason);
-    const [deleted, gone] = [await make(server, 'a'), await make(server, 'b')];
-    const [a, b] = [await fetch(t, server, 'a'), await fetch(t, server, 'b')];
-    const first = await sidekey(server, 'entry', 'delete', deleted, '--revoke');
-    assert.equal(first.status, 0, first.stderr);
-    assert.deepEqual([await verdict(t, server, a), await verdict(t, server, b)], ['revoked', 'good']);
-    assert.equal((await sidekey(server, 'entry', 'delete', gone)).status, 0);
-    assert.equal(await verdict(t, server, b), 'good');
-    const second = await sidekey(server, 'revoke', '--entry', gone);
-    assert.equal(second.status, 0, second.stderr);
-    assert.equal(await verdict(t, server, b), 'revoked');
-    const file = path.join(server.directory, 'b.tar');
-    const backup = await sidekey(server, 'backup', file, '--plain');
-    assert.equal(backup.status, 0, backup.stderr);
-    await server.stop();
-    const place = makePlace(t);
-    const restored = await sidekey(place, 'restore', file, '--plain', '--data-dir', place.dataDir);
-    assert.equal(restored.status, 0, restored.stderr);
-    assert.match(restored.stderr, /revocations, so that a certificate that was revoked since then is accepted again/);
-    const again = await serve(t, { place });
-    assert.deepEqual([await verdict(t, again, a), await verdict(t, again, b)], ['revoked', 'revoked']);
-    const { body } = await again.request('GET', '/v1/revocations');
-    assert.equal(body.total, 2);
+    await createEntry(server, CLIENT);
+    const client = new SdsClient(server.socket);
+    t.after(() => client.close());
+    const stream = client.stream();
+    stream.ask(CLIENT, DOMAIN);
+    const first = await stream.next();
+    stream.ack(first);
+    const revoking = revoke(server, { spiffe_id: CLIENT });
+    const renewed = await stream.next();
+    assert.deepEqual(namesOf(renewed), [CLIENT]);
+    assert.notEqual(serialOf(renewed), serialOf(first));
+    stream.ack(renewed, [CLIENT, DOMAIN]);
+    const listed = await stream.next();
+    assert.deepEqual(namesOf(listed), [DOMAIN]);
+    const config = secretOf(listed, DOMAIN).validationContext!.customValidatorConfig!.typedConfig!.value;
+    const domains = SPIFFECertValidatorConfig.decode(config).trustDomains;
+    assert.deepEqual(
+      domains.map(({ name }) => name),
+      [TRUST_DOMAIN, 'crl-epoch.invalid'],
+    );
+    assert.equal(String(domains[0]!.trustBundle!.inlineBytes).match(/BEGIN X509 CRL/g)!.length, 3);
+    stream.ack(listed, [CLIENT, DOMAIN]);
+    const { replaced, proxies } = await revoking;
+    assert.deepEqual(replaced, { asked: 1, acknowledged: 1 });
+    assert.deepEqual(
+      proxies.map(({ state }: { state: string }) => state),
+      ['refusing'],
+    );
+  });
+
+  it('that does not acknowledge its new SVID delays the list for a second at most, and is named', async (t) => {
+    const server = await serve(t);
+    await createEntry(server, CLIENT);
+    const client = new SdsClient(server.socket);
+    t.after(() => client.close());
+    const stream = client.stream();
+    stream.ask(CLIENT, DOMAIN);
+    await stream.next();
+    const { replaced, proxies } = await revoke(server, { spiffe_id: CLIENT, wait: 0.1 });
+    assert.deepEqual(replaced, { asked: 1, acknowledged: 0 });
+    assert.deepEqual(
+      proxies.map(({ state, pid }: { state: string; pid: number }) => [state, pid]),
+      [['waiting', process.pid]],
+    );
   });
 });

@@ -240,6 +240,14 @@ describe('a folder', () => {
     );
   });
 
+  it('keep messages short, however long the name of a field is', async (t) => {
+    const name = 'z'.repeat(1_000_000);
+    const text = JSON.stringify({ entries: [{ spiffe_id: 'spiffe://ilinux.io/a', selectors: [], [name]: 1 }] });
+    const refusal = await load(t, { 'a.json': text }).catch((error: Error) => error);
+    assert.match(String(refusal), /a\.json:1 \/entries\/0\/z{100}…: there is no such field/);
+    assert.ok(String(refusal).length < 1_000);
+  });
+
   it('is refused if it is empty or missing, or a file is dangling, too large, or one of too many', async (t) => {
     await assert.rejects(load(t, {}), /: it has no file of entries; /);
     await assert.rejects(load(t, { 'a.txt': text('a') }), /: it has no file of entries; /);
@@ -253,7 +261,7 @@ describe('a folder', () => {
     const [a, b, c] = ['a', 'b', 'c'].map((name) => `{"entries":[]${blanks}}${name === 'a' ? '' : ''}`);
     await assert.rejects(load(t, { 'a.json': a!, 'b.json': b!, 'c.json': c! }), /its files are too large; /);
     const many = Object.fromEntries(Array.from({ length: 1_001 }, (_, n) => [`${n}.yaml`, 'entries: []\n']));
-    await assert.rejects(load(t, many), /it has 1001 files; a folder of entries has at most 1000 files/);
+    await assert.rejects(load(t, many), /it has more than 1000 files; a folder of entries has at most 1000 files/);
   });
 });
 

@@ -5,7 +5,7 @@ import { appendFileSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSy
 import path from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { readInputTexts } from '../../src/entries-file/input-texts.ts';
+import { filesIn, readInputTexts } from '../../src/entries-file/input-texts.ts';
 import { watchInputs } from '../../src/entries-file/watch.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
@@ -105,6 +105,15 @@ describe('a watched folder', { timeout: 120_000, concurrency: 4 }, () => {
     await until('c');
     writeFileSync(path.join(folder, 'c.yaml'), 'd');
     await until('d');
+  });
+
+  it('with very many files is refused, and costs no more than one with the most that may be', async (t) => {
+    const folder = tempDir(t);
+    writeFileSync(path.join(folder, 'a.yaml'), 'a');
+    const { seen } = await follow(t, folder);
+    for (let file = 0; file < 20_000; file += 1) writeFileSync(path.join(folder, `${file}.yaml`), '');
+    while (!/it has more than 1000 files/.test(String(seen.at(-1)))) await sleep(10);
+    assert.equal((await filesIn(folder)).length, 1_001);
   });
 
   it('tells nothing of files that are not of entries', async (t) => {

@@ -239,3 +239,9 @@ test('any text gives a tree or a fault, quickly', () => {
     assert.ok(processorTime(begun) < 10_000, piece);
   }
 });
+
+test('a line of many comments and strings is read in linear time', () => {
+  const begun = processorTime();
+  parseHcl(`${'/**/'.repeat(250_000)} a = [${'"b",'.repeat(250_000)}]`);
+  assert.ok(processorTime(begun) < 3_000);
+});

@@ -38,8 +38,10 @@ async function open(t: TestContext, overrides: Partial<OidcProviderOptions> = {}
     log,
   };
   const provider = await startOidcProvider({ ...given, ...overrides });
-  t.after(() => provider.close());
-  return { ...authority, port: provider.address.port };
+  let closing: Promise<void> | undefined;
+  const close = () => (closing ??= provider.close());
+  t.after(close);
+  return { ...authority, port: provider.address.port, close };
 }
 
 function get(
@@ -200,6 +202,19 @@ test('TLS from files, which are read again when they change; broken ones change 
   await write('third');
   clock.advance(10_000);
   assert.equal(await name(), 'third');
+});
+
+test('a connection whose TLS handshake does not go on does not delay the end', async (t) => {
+  const { files } = await tlsFiles(t);
+  const { port, close } = await open(t, { tls: files });
+  const socket = connect(port, '127.0.0.1').on('error', () => undefined);
+  t.after(() => socket.destroy());
+  await once(socket, 'connect');
+  // The server has accepted the first one when it answers a later one.
+  await get(port, '/tokens/keys', { tls: true });
+  const begun = performance.now();
+  await close();
+  assert.ok(performance.now() - begun < 2_500, 'not the 5 s of a handshake');
 });
 
 test('a TLS key that others can read, or that is missing, is refused with its name', async (t) => {

@@ -121,7 +121,7 @@ test('more than the limit are refused, all or none, with the limit; ended ones d
   await revocations.add([revocation(opened, '01', { notAfter: clock.now() }), revocation(opened, '02')]);
   const more = [revocation(opened, '03'), revocation(opened, '04')];
   const error = await refuses(revocations.add(more), 'ERR_REVOCATION');
-  assert.match(error.message, /2 unexpired certificates are revoked, and 2 more would exceed the limit of 3: taint/);
+  assert.match(error.message, /2 unexpired certificates are revoked, and 2 more would exceed the limit of 3: wait/);
   assert.equal(revocations.size, 2);
   await revocations.add([...more.slice(1), revocation(opened, '02')]);
   await clock.advance(1);

@@ -1,6 +1,6 @@
 /** Certificates as other authorities make them, good and bad. */
 
-import { webcrypto, X509Certificate } from 'node:crypto';
+import { createPublicKey, type KeyObject, webcrypto, X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import { x509 } from './peculiar.ts';
 
@@ -10,6 +10,7 @@ const ALGORITHMS = {
   RSA: { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256', modulusLength: 2048, publicExponent: new Uint8Array([1, 0, 1]) },
   OKP: { name: 'Ed25519' },
 } as const;
+const P256 = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
 
 export interface CertificateOptions {
   readonly type?: keyof typeof ALGORITHMS;
@@ -23,6 +24,8 @@ export interface CertificateOptions {
   /** Milliseconds since the epoch; by default from the beginning of 2026 to the end of 2035. */
   readonly notBefore?: number;
   readonly notAfter?: number;
+  /** The private key, on P-256; by default a new one. */
+  readonly key?: KeyObject;
 }
 
 export interface Made {
@@ -44,8 +47,14 @@ export async function makeCertificate(options: CertificateOptions = {}): Promise
     ...hosts.map((value) => ({ type: isIP(value) === 0 ? ('dns' as const) : ('ip' as const), value })),
   ];
   const keyUsage = 'keyUsage' in options ? options.keyUsage : SIGNS;
-  const algorithm = ALGORITHMS[type];
-  const keys = (await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])) as webcrypto.CryptoKeyPair;
+  const algorithm = options.key === undefined ? ALGORITHMS[type] : P256;
+  const keys =
+    options.key === undefined
+      ? ((await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])) as webcrypto.CryptoKeyPair)
+      : {
+          privateKey: options.key.toCryptoKey(P256, true, ['sign']),
+          publicKey: createPublicKey(options.key).toCryptoKey(P256, true, ['verify']),
+        };
   const made = await x509.X509CertificateGenerator.createSelfSigned({
     name: `CN=${name}`,
     keys,

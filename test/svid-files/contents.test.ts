@@ -76,10 +76,15 @@ describe('token files', () => {
   });
   for (const [text, message] of [
     [makeToken({ exp: NOW / 1_000 - 1 }), /has ended$/],
-    [makeToken({}), /has no end$/],
-    [makeToken({ exp: 'soon' }), /has no end$/],
-    ['garbage', /./],
-    ['a.b.c', /./],
+    [makeToken({}), /has no end that is a date$/],
+    [makeToken({ exp: 'soon' }), /has no end that is a date$/],
+    [makeToken({ exp: 1e300 }), /has no end that is a date$/],
+    [makeToken({ exp: -1e13 }), /has no end that is a date$/],
+    [makeToken({ sub: 'spiffe://ilinux.io/api', exp: 4e9 }), /the JWT-SVID is not that of spiffe:\/\/ilinux\.io\/web$/],
+    [makeToken({ sub: undefined, exp: 4e9 }), /the JWT-SVID is not that of spiffe:/],
+    ['garbage', /is not a token in the compact form$/],
+    ['a.b.c', /is not a token in the compact form$/],
+    [`a.${Buffer.from('null').toString('base64url')}.c`, /is not a token in the compact form$/],
   ] as const) {
     it(`refuse ${text}`, () => assert.throws(() => part(text), message));
   }
@@ -100,9 +105,13 @@ describe('files of JWT keys', () => {
     assert.equal(content, JSON.stringify({ 'ilinux.io': base64(set('1')), 'other.example': base64(set('2')) }));
   });
   it('refuse what is no JWK Set, and an own one that is absent', () => {
-    for (const text of ['', '[]', '{"keys":null}', '{"keys":{}}']) {
+    for (const text of ['', 'null', '[]', '{"keys":null}', '{"keys":{}}']) {
       const wrong = { 'spiffe://ilinux.io': Buffer.from(text) };
-      assert.throws(() => jwtBundlePart({ bundles: wrong }, { file, form: 'jwks' }, own), Error, text);
+      assert.throws(
+        () => jwtBundlePart({ bundles: wrong }, { file, form: 'jwks' }, own),
+        /the JWK Set of spiffe:\/\/ilinux\.io (is not JSON|has no keys)$/,
+        text,
+      );
     }
     assert.throws(
       () => jwtBundlePart({ bundles: {} }, { file, form: 'jwks' }, own),

@@ -230,6 +230,17 @@ describe('a directory that cannot be used', () => {
     refused(t, directory, /\.sidekey\.lock in it is not a file of this user; remove it$/);
   });
 
+  it('has a lock that is another name of a file, or leads to one', (t) => {
+    const [directory, elsewhere] = [tempDir(t), path.join(tempDir(t), 'lock')];
+    writeFileSync(elsewhere, '');
+    const lock = path.join(directory, '.sidekey.lock');
+    linkSync(elsewhere, lock);
+    refused(t, directory, /\.sidekey\.lock in it is not a file of this user; remove it$/);
+    rmSync(lock);
+    symlinkSync(elsewhere, lock);
+    refused(t, directory, /\.sidekey\.lock in it is not a file of this user; remove it$/);
+  });
+
   it('is on a full disk: the former files stay, and the next write works', { skip: whyNoSmallDisk() ?? false }, (t) => {
     const disk = makeSmallDisk(t, 256);
     const generations = make(t, disk.directory);

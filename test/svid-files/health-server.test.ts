@@ -1,6 +1,8 @@
 /** The health endpoint over real HTTP. */
 
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import net from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
 import { call } from '../../envoy-examples/demo/http.ts';
 import { startHealthServer } from '../../src/svid-files/health-server.ts';
@@ -55,6 +57,20 @@ describe('the health endpoint', () => {
     assert.equal((await call(`${url}/ready`, { method: 'POST', json: {} })).status, 405);
     const head = await call(`${url}/ready`, { method: 'HEAD' });
     assert.deepEqual([head.status, head.body], [200, '']);
+  });
+
+  it('answers although others hold as many connections as there may be', async (t) => {
+    const url = await start(t, () => health('written'));
+    const { hostname, port } = new URL(url);
+    await Promise.all(
+      Array.from({ length: 70 }, async () => {
+        const socket = net.connect(Number(port), hostname);
+        socket.on('error', () => undefined);
+        t.after(() => socket.destroy());
+        await once(socket, 'connect');
+      }),
+    );
+    assert.equal((await call(`${url}/ready`)).status, 200);
   });
 
   it('fails where another program listens', async (t) => {

@@ -10,6 +10,7 @@ import { tempDir } from '../support/temp-dir.ts';
 import { makePlan, makeSvid, makeToken, startKeeper, WEB, x509Message } from './support.ts';
 
 const SECOND = 1_000;
+const API = 'spiffe://ilinux.io/api';
 const DB = { audiences: ['db'], file: { name: 'db.jwt', mode: 0o600 } };
 
 const read = (directory: string, name: string) => readFileSync(path.join(directory, name), 'utf8');
@@ -135,6 +136,43 @@ describe('the keeper', () => {
       again.keeper.health().parts.map(({ status }) => status),
       ['written', 'unwritten'],
     );
+  });
+
+  it('changes the certificate and the token of another identity as one, or waits a moment for the token', async (t) => {
+    const directory = tempDir(t);
+    const { source, settle, clock } = startKeeper(t, makePlan(directory, { jwts: [DB] }));
+    const tokenOf = (sub: string) => async () => ({
+      svids: [{ spiffeId: sub, svid: makeToken({ sub, exp: 4e9 }), hint: '' }],
+    });
+    const arrives = async (id: string) => {
+      source.x509[0]!.message(x509Message(await makeSvid(id)));
+      await settle();
+    };
+    source.tokens = tokenOf(WEB);
+    await settle();
+    await arrives(WEB);
+    const token = read(directory, 'db.jwt');
+    const before = read(directory, 'svid.pem');
+    const asked = Promise.withResolvers<void>();
+    source.tokens = () => asked.promise.then(tokenOf(API));
+    await arrives(API);
+    assert.equal(read(directory, 'svid.pem'), before);
+    asked.resolve();
+    await settle();
+    await settle();
+    const second = read(directory, 'svid.pem');
+    assert.notEqual(second, before);
+    assert.notEqual(read(directory, 'db.jwt'), token);
+
+    source.tokens = () => Promise.reject(new Error('no token'));
+    await arrives(WEB);
+    assert.equal(read(directory, 'svid.pem'), second);
+    clock.advance(SECOND);
+    assert.notEqual(read(directory, 'svid.pem'), second, 'a token that does not come delays nothing for longer');
+    // It is still the former one, and a renewed certificate of the same identity does not wait for it again.
+    const third = read(directory, 'svid.pem');
+    await arrives(WEB);
+    assert.notEqual(read(directory, 'svid.pem'), third);
   });
 
   it('asks for tokens again as soon as there is an identity', async (t) => {

@@ -3,9 +3,10 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, chownSync, linkSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, linkSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
+import { wait } from '../../envoy-examples/demo/expect.ts';
 import { signalByPidFile } from '../../src/svid-files/pid-file.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
@@ -53,6 +54,22 @@ describe('signalByPidFile', () => {
     );
     assert.equal(child.exitCode ?? child.signalCode, null);
   });
+
+  it(
+    'refuses a file by which its owner would signal a daemon of root that acts as that user now',
+    asRoot,
+    async (t) => {
+      const child = spawn('setpriv', [`--euid=${NOBODY}`, 'sleep', '60'], { stdio: 'ignore' });
+      t.after(() => child.kill('SIGKILL'));
+      const uids = () => /^Uid:\t(.*)$/m.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))![1]!;
+      await wait('its effective user', { look: async () => uids(), until: (now) => now.startsWith(`0\t${NOBODY}\t`) });
+      assert.throws(
+        () => signalByPidFile(pidFile(t, String(child.pid), { uid: NOBODY }), 'SIGKILL'),
+        /belongs to uid 65534, but process \d+ to uid 0; /,
+      );
+      assert.equal(child.exitCode ?? child.signalCode, null);
+    },
+  );
 
   it('refuses root’s file for another user’s process if others could exchange that file', asRoot, async (t) => {
     const child = await sleeper(t, NOBODY);

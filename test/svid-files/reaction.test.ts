@@ -36,6 +36,18 @@ describe('a command', () => {
     await assert.rejects(fails('/nowhere/at-all'), /ENOENT/);
   });
 
+  it('has its arguments and its output in no report: the health endpoint shows it to everybody', async () => {
+    const { log, lines } = recordingLog();
+    const command = new ReloadCommand(['sh', '-c', 'echo hunter2; exit 3', 'postgres://u:s3cr3t@db'], 10 * SECOND);
+    const reactor = new Reactor(command, log, new TestClock());
+    reactor.changed(['x509']);
+    await wait('its end', { look: async () => reactor.problem, until: (problem) => problem !== undefined });
+    assert.equal(reactor.problem, 'the command sh: it ended with exit status 3');
+    assert.equal(lines.at(-1)!.problem, 'it ended with exit status 3: hunter2');
+    assert.doesNotMatch(JSON.stringify(lines), /s3cr3t/);
+    await reactor.close();
+  });
+
   it('may leave a program running that has its output open', async (t) => {
     const pid = path.join(tempDir(t), 'pid');
     const command = new ReloadCommand(['sh', '-c', 'sleep 300 & echo $! > "$0"', pid], 10 * SECOND);

@@ -41,10 +41,10 @@ export async function makeSvid(
 
 export const x509Message = (...svids: X509SVID[]): X509SVIDResponse => ({ svids, crl: [], federatedBundles: {} });
 
-/** Not signed: what reads it does not verify it. @param exp seconds since the epoch */
+/** Of WEB, unless the claims say otherwise. Not signed: what reads it does not verify it. */
 export function makeToken(claims: Record<string, unknown>): string {
   const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
-  return `${encode({ alg: 'ES256' })}.${encode(claims)}.x`;
+  return `${encode({ alg: 'ES256' })}.${encode({ sub: WEB, ...claims })}.x`;
 }
 
 export class ScriptedSource implements SvidSource {

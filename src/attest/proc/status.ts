@@ -33,6 +33,13 @@ export function readStatus(pid: number): ProcessStatus {
   return parseStatus(readProcFile(`/proc/${pid}/status`));
 }
 
+/** The real, the effective and the saved user of a process. @throws ENOENT, ESRCH; ERR_PROC if the file is malformed */
+export function readUsers(pid: number): readonly number[] {
+  const text = readProcFile(`/proc/${pid}/status`);
+  checkForm(text);
+  return idsOf(text, 'Uid').slice(0, FILE_SYSTEM);
+}
+
 /** What the kernel compares with a file's permissions. */
 export interface FileRights {
   /** File system ids; they differ from the effective ones only if the program has set them. @see setfsuid(2) */
@@ -100,14 +107,18 @@ function checkForm(text: string): void {
 const EFFECTIVE = 1;
 const FILE_SYSTEM = 3;
 
-/** The line has four ids: real, effective, saved and file system. */
 function idOf(text: string, key: string, which: typeof EFFECTIVE | typeof FILE_SYSTEM): number {
+  return idsOf(text, key)[which]!;
+}
+
+/** Four ids: real, effective, saved and file system. */
+function idsOf(text: string, key: string): readonly number[] {
   const value = readField(text, key);
   if (value === undefined) throw otherForm(`status has no ${key}`);
   const problem = `status has a malformed ${key}`;
   const ids = value.split('\t').map((id) => parseId(id, problem));
   if (ids.length !== 4) throw otherForm(problem);
-  return ids[which]!;
+  return ids;
 }
 
 /** Each number is followed by a space. Without groups, there is one space or nothing. */

@@ -4,12 +4,12 @@
  * (`../authorities.ts`), the states are stored first, then the bundle is published, then the audit gets its rows.
  */
 
-import type { X509Certificate } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { type Actor, SERVER } from '../../audit/index.ts';
 import { type Clock, Listeners, SidekeyError } from '../../base/index.ts';
 import type { TrustDomain } from '../../spiffe/index.ts';
 import type { Log } from '../../telemetry/index.ts';
+import type { Authorities } from '../authorities.ts';
 import type { Authority } from '../authority.ts';
 import type { AuthorityAuditor } from '../authority-audit.ts';
 import type { OwnBundle } from '../bundle.ts';
@@ -34,8 +34,8 @@ export interface CarriedRootsOptions {
   readonly auditor: AuthorityAuditor;
   readonly clock: Clock;
   readonly log: Log;
-  /** Whether the bundle has this root as one of its own. */
-  readonly isOwn: (certificate: X509Certificate) => boolean;
+  /** Whether a root is one of this server's, or has one of its keys; see {@link Authorities.knows}. */
+  readonly knows: Authorities['knows'];
 }
 
 /** What an operator asked for, until it is stored. */
@@ -93,13 +93,13 @@ export class CarriedRoots {
 
   /**
    * Carries the roots of a PEM text until then, or until a root itself ends; of a root that is carried already, this
-   * changes the end. This server's own roots are skipped: the other server's bundle may have them too.
+   * changes the end. This server's own roots are skipped, also former ones: the other server's bundle may have them too.
    * @param until milliseconds since the epoch
    * @throws ERR_BAD_INPUT; ERR_AUTHORITY_STATE if all roots are this server's; ERR_ROTATION_LIMIT; ERR_CA if it
    * cannot be stored
    */
   async carry(certificates: string, until: number, by: Actor = SERVER): Promise<void> {
-    const { clock, trustDomain, isOwn } = this.#options;
+    const { clock, trustDomain, knows, log } = this.#options;
     const now = clock.now();
     const given = readCarriedRoots(certificates, trustDomain, now);
     const latest = now + MAX_CARRIED_MS;
@@ -107,21 +107,32 @@ export class CarriedRoots {
       const problem = `it is ${shownTime(until)}; the latest is ${shownTime(latest)}`;
       throw SidekeyError.badInput([{ path: '/until', problem, rule: UNTIL_RULE }]);
     }
-    const carry = given.filter(({ certificate }) => !isOwn(certificate));
+    const carry = given.filter((root) => knows(root) === undefined);
+    for (const root of given)
+      if (knows(root) === 'tainted')
+        log.warn({ authority_id: root.id }, 'a tainted root of this server is not carried');
     if (carry.length === 0) {
-      const problem = "these roots are this server's own (sidekey ca show): the bundle has them anyway";
+      const problem = "these roots are, or were, this server's own: see sidekey ca show and sidekey audit list";
       throw new SidekeyError('ERR_AUTHORITY_STATE', problem);
     }
-    const ids = new Set([...this.#roots.map(({ authority }) => authority.id), ...carry.map(({ id }) => id)]);
-    if (ids.size > MAX_CARRIED) {
-      const rule = `at most ${MAX_CARRIED} roots are carried: drop one (sidekey ca drop ID)`;
-      throw new SidekeyError('ERR_ROTATION_LIMIT', `there would be ${ids.size} carried roots; ${rule}`);
-    }
+    this.#checkNumber(carry);
     const { auditor } = this.#options;
     const detail = { roots: carry.map(({ id }) => id), until: shownTime(until) };
     // Before anything else, since it widens what is accepted.
     await auditor.asked(now, 'authority.carry_asked', by, detail);
+    // Others may have been carried meanwhile.
+    this.#checkNumber(carry);
     await this.#run({ by, carry, until: Math.floor(until), drop: undefined });
+  }
+
+  /** @throws ERR_ROTATION_LIMIT if there would be too many with these and those that wait to be stored */
+  #checkNumber(carry: readonly Authority[]): void {
+    const waiting = this.#requests.flatMap((request) => request.carry);
+    const all = [...this.#roots.map(({ authority }) => authority), ...waiting, ...carry];
+    const { size } = new Set(all.map(({ id }) => id));
+    if (size <= MAX_CARRIED) return;
+    const rule = `at most ${MAX_CARRIED} roots are carried: drop one (sidekey ca drop ID)`;
+    throw new SidekeyError('ERR_ROTATION_LIMIT', `there would be ${size} carried roots; ${rule}`);
   }
 
   /** Takes a root out of the bundle. @throws ERR_NOT_FOUND; ERR_CA if it cannot be stored */
@@ -130,6 +141,11 @@ export class CarriedRoots {
       throw new SidekeyError('ERR_NOT_FOUND', `there is no carried root ${id}: see sidekey ca show`);
     }
     await this.#run({ by, carry: [], until: 0, drop: id });
+  }
+
+  /** Takes out roots that were tainted meanwhile. */
+  review(): void {
+    this.#reviews.runAnew().catch(() => undefined); // logged, and the next one is scheduled
   }
 
   async close(): Promise<void> {
@@ -149,12 +165,13 @@ export class CarriedRoots {
   }
 
   async #review(): Promise<void> {
-    const { clock, store, bundle, auditor } = this.#options;
+    const { clock, store, bundle, auditor, knows } = this.#options;
     const now = clock.now();
     const before = store.state();
     let wanted = this.#roots;
     for (const request of this.#requests) wanted = after(wanted, request, now);
-    const roots = wanted.filter(({ until }) => now < until);
+    // An upstream's root may have been carried before this server had that upstream.
+    const roots = wanted.filter(({ authority, until }) => now < until && knows(authority) !== 'tainted');
     const ids = (state: Iterable<string>) => [...state].sort();
     const isSame = isDeepStrictEqual(ids(Object.keys(before.roots)), ids(roots.map(({ authority }) => authority.id)));
     const sequenceNumber = isSame ? before.sequenceNumber : bundle.nextNumber(now);

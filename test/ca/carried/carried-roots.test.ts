@@ -1,6 +1,7 @@
 /** Roots of another server in the bundle: their end, their removal, what is refused, restarts and the audit. */
 
 import assert from 'node:assert/strict';
+import { createPrivateKey } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -9,8 +10,10 @@ import { SidekeyError } from '../../../src/base/errors.ts';
 import { lastAuthorities, restoreAuthorities } from '../../../src/ca/restored-authorities.ts';
 import type { CertificateAuthority, TrustBundle } from '../../../src/ca/types.ts';
 import { type CertificateOptions, makeCertificate } from '../../support/certificates.ts';
+import { TestClock } from '../../support/clock.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 import { DAY, HOUR, openTestAuthority, TRUST_DOMAIN, until } from '../support.ts';
+import { newRoot, TestUpstream } from '../test-upstream.ts';
 
 const BY = { kind: 'unix', uid: 0, pid: 7 } as const;
 const ID = 'spiffe://ilinux.io';
@@ -33,12 +36,12 @@ async function open(t: TestContext) {
   authority.ca.onBundleChange((bundle) => void bundles.push(bundle));
   /** A root that is valid now, by the clock of the test. */
   const root = (options: CertificateOptions = {}) => {
-    const now = authority.clock.now();
-    return makeCertificate({ uris: [ID], notBefore: now - DAY, notAfter: now + 365 * DAY, ...options });
+    return makeCertificate({ uris: [ID], ...validOn(authority.clock), ...options });
   };
   return { ...authority, audit, events, bundles, root };
 }
 
+const validOn = (clock: TestClock) => ({ notBefore: clock.now() - DAY, notAfter: clock.now() + 365 * DAY });
 const carriedOf = (ca: CertificateAuthority) => ca.authorities().filter(({ state }) => state === 'carried');
 const has = (bundle: TrustBundle, der: Buffer) => bundle.x509Authorities.some((one) => one.equals(der));
 
@@ -163,6 +166,71 @@ test('what is no root of this trust domain is refused, with the problem', async 
   assert.equal(carriedOf(ca).length, 8);
 });
 
+test('requests at the same time cannot carry more roots than one after the other', async (t) => {
+  const { ca, clock, root } = await open(t);
+  const given = await Promise.all(Array.from({ length: 10 }, () => root()));
+  const results = await Promise.allSettled(given.map(({ pem }) => ca.carry(pem, clock.now() + DAY, BY)));
+  assert.equal(results.filter(({ status }) => status === 'rejected').length, 2);
+  assert.equal(carriedOf(ca).length, 8);
+});
+
+test('a former root of this server is not carried: what was tainted never comes back', async (t) => {
+  const { ca, clock, root, restart, lines, dir } = await open(t);
+  const own = ca.bundle().pem.toString();
+  const [first, { id }] = [ca.bundle().x509Authorities[0]!, ca.authorities().find(({ role }) => role === 'root')!];
+  const leaked = createPrivateKey(readFileSync(path.join(dir, `root-${id}.pem`)));
+  const forged = await makeCertificate({ ...{ name: 'forged', uris: [ID], key: leaked }, ...validOn(clock) });
+  await ca.taint(id, BY);
+  await until(() => {
+    clock.advance(20);
+    return !has(ca.bundle(), first);
+  });
+  const other = await root();
+  await ca.carry(own + forged.pem + other.pem, clock.now() + DAY, BY);
+  for (const now of [ca, await restart()]) {
+    assert.deepEqual(
+      carriedOf(now).map(({ subject }) => subject),
+      ['CN=root'],
+    );
+    assert.ok(!has(now.bundle(), first) && !has(now.bundle(), forged.der));
+    for (const pem of [own, forged.pem])
+      await assert.rejects(now.carry(pem, clock.now() + DAY, BY), { code: 'ERR_AUTHORITY_STATE' });
+  }
+  assert.ok(lines().some(({ level, msg }) => level === 'warn' && /tainted.*not carried/.test(msg)));
+});
+
+test('a former root that was only replaced is skipped too', async (t) => {
+  const { ca, clock, restart } = await open(t);
+  const own = ca.bundle().pem.toString();
+  await ca.rotate('root', BY);
+  await until(() => {
+    clock.advance(DAY);
+    return ca.bundle().pem.toString().indexOf(own) < 0;
+  });
+  for (const now of [ca, await restart()])
+    await assert.rejects(now.carry(own, clock.now() + DAY, BY), { code: 'ERR_AUTHORITY_STATE' });
+});
+
+test("an upstream's root that is carried too can be tainted, and then is carried no more", async (t) => {
+  const clock = new TestClock();
+  const upstream = new TestUpstream(await newRoot(clock.now()), () => clock.now());
+  const { ca, restart } = await openTestAuthority(t, {}, clock);
+  const shared = upstream.root.certificate;
+  await ca.carry(shared.toString(), clock.now() + DAY, BY);
+  const second = await restart({ upstream });
+  await until(() => second.authorities().some(({ role, state }) => role === 'root' && state === 'active'));
+  const { id } = carriedOf(second)[0]!;
+  upstream.root = await newRoot(clock.now());
+  upstream.listed = [upstream.root];
+  await second.taint(id, BY);
+  await until(() => {
+    clock.advance(20);
+    return !has(second.bundle(), shared.raw);
+  });
+  assert.deepEqual(carriedOf(second), []);
+  await assert.rejects(second.carry(shared.toString(), clock.now() + DAY, BY), { code: 'ERR_AUTHORITY_STATE' });
+});
+
 test('a root that the audit cannot record is not carried', async (t) => {
   const { ca, clock, root, audit } = await open(t);
   const { pem, der } = await root();
@@ -189,7 +257,11 @@ test('a backup has the carried roots; a restore leaves out those that were dropp
     mkdirSync(restored, { mode: 0o700 });
     for (const [name, bytes] of files) writeFileSync(path.join(restored, name), bytes, { mode: 0o600 });
     const terms = { trustDomain: TRUST_DOMAIN, now: clock.now(), last: known, taint: [] };
-    const { sequenceNumber } = await restoreAuthorities(restored, terms);
+    const { authorities, sequenceNumber } = await restoreAuthorities(restored, terms);
+    assert.deepEqual(
+      authorities.flatMap((one) => (one.state === 'carried' ? [[one.role, one.notAfter]] : [])),
+      Array.from({ length: left }, () => ['root', clock.now() + DAY]),
+    );
     const state = JSON.parse(readFileSync(path.join(restored, 'state.json'), 'utf8'));
     assert.equal(Object.keys(state.carried.roots).length, left);
     assert.ok(sequenceNumber.before >= state.carried.sequenceNumber);
