@@ -54,7 +54,7 @@ async function verdict(t: TestContext, place: Pick<Place, 'adminSocket'>, chain:
   return /: OK/.test(stdout) ? 'good' : stdout + stderr;
 }
 
-describe('revocation by the command line', { concurrency: 2, timeout: 250_000 }, () => {
+describe('revocation by a server', { concurrency: 2, timeout: 250_000 }, () => {
   it('holds for one certificate, beside others, over a restart, and until it is undone', async (t) => {
     const place = makePlace(t);
     const server = await serve(t, { place });
