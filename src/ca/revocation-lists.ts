@@ -60,8 +60,8 @@ const NONE: SignedLists = {
 export class RevocationLists {
   readonly #withEpoch: boolean;
   #revoked: readonly Revocation[] = [];
-  /** Entries of lists by serial number, DER. */
-  #encoded = new Map<string, Buffer>();
+  /** Entries of lists, DER. */
+  readonly #encoded = new WeakMap<Revocation, Buffer>();
   #published: SignedLists = NONE;
   /** The next throw-away CA, PEM, made ahead so that a revocation does not wait for it. Its key is not kept. */
   #nextEpoch: Promise<Buffer> | undefined;
@@ -83,9 +83,6 @@ export class RevocationLists {
   /** Replaces the set of revoked certificates. The next review signs the lists. */
   set(revoked: readonly Revocation[]): void {
     this.#revoked = revoked;
-    const encoded = new Map<string, Buffer>();
-    for (const one of revoked) encoded.set(one.serial, this.#encoded.get(one.serial) ?? encodeRevoked(one));
-    this.#encoded = encoded;
   }
 
   /** True if a revoked certificate is unexpired. */
@@ -140,9 +137,18 @@ export class RevocationLists {
     const seconds = Math.min(Math.max(last + 1, Math.floor((now - BACKDATE_MS) / 1000)), latest);
     const thisUpdate = seconds * 1000;
     const nextUpdate = authority.notAfter;
-    const entries = revoked.map(({ serial }) => this.#encoded.get(serial)!);
+    const entries = revoked.map((one) => this.#entryOf(one));
     const der = await writeCrl(localSigner(authority), { revoked: entries, number: seconds, thisUpdate, nextUpdate });
     return { authority, der, revoked, thisUpdate, nextUpdate, signedAt: now };
+  }
+
+  #entryOf(revocation: Revocation): Buffer {
+    let entry = this.#encoded.get(revocation);
+    if (entry === undefined) {
+      entry = encodeRevoked(revocation);
+      this.#encoded.set(revocation, entry);
+    }
+    return entry;
   }
 
   async #takeEpoch(now: number): Promise<Buffer | undefined> {
