@@ -129,7 +129,8 @@ export class LocalRevoker implements Revoker {
 
   async #find(target: RevocationTarget): Promise<IssuanceRecord[]> {
     const { issuances, clock } = this.#parts;
-    const found = await issuances.unexpired(target, clock.now(), MOST + 1);
+    const most = 'serial' in target ? 1 : MOST + 1;
+    const found = await issuances.unexpired(target, clock.now(), most);
     const [[name, value]] = Object.entries(target) as [[string, string]];
     const what = { serial: 'serial number', spiffeId: 'SPIFFE ID', entryId: 'entry' }[name];
     if (found.length === 0) {
