@@ -122,6 +122,17 @@ it('is told when a change of the settings lets revoked certificates be accepted 
   writeFileSync(cert, root.certificate.toString(), { mode: 0o600 });
   writeFileSync(key, root.privateKey.export({ format: 'pem', type: 'pkcs8' }), { mode: 0o600 });
   const flags = ['--upstream', 'disk', '--upstream-cert-file', cert, '--upstream-key-file', key];
+  const checked = await sidekey(
+    place,
+    'serve',
+    '--check',
+    '--trust-domain',
+    TRUST_DOMAIN,
+    '--data-dir',
+    place.dataDir,
+    ...flags,
+  );
+  assert.match(checked.stdout, /^1 revoked certificate would be accepted again until it ends: with an upstream/m);
   const again = await serve(t, { place, flags });
   await again.logged('revoked certificates are accepted: there can be no revocation lists now');
   const { body } = await again.request('GET', '/readyz');
