@@ -24,6 +24,8 @@ const files = (places.length > 0 ? places : ['test'])
 /** Each server in a test's own process keeps one of libuv's threads, to wait for the ends of processes. */
 const THREADS = '32';
 process.env.UV_THREADPOOL_SIZE ??= THREADS;
+// Each file is a process that loads the sources. Without types and compiled, they load in half the time.
+process.env.NODE_COMPILE_CACHE ??= path.join(root, '.cache/compiled');
 
 /** The compose test builds an image, which takes minutes where others work too. */
 const TEST_LIMIT_MS = 300_000;

@@ -30,17 +30,18 @@ type BundleParams = { Params: Static<typeof schema.BUNDLE_PARAMS> };
 
 export function addBundleRoutes(app: FastifyInstance, parts: BundleRoutesParts, byOf: ByOf): void {
   const { registry, ca } = parts;
-  app.get(
+  app.get<{ Querystring: Static<typeof schema.BUNDLE_QUERY> }>(
     '/v1/bundle',
     {
       schema: {
         operationId: 'getBundle',
         summary: 'The own SPIFFE bundle',
+        querystring: schema.BUNDLE_QUERY,
         response: { 200: schema.BUNDLE },
         produces: [PEM],
       },
     },
-    (request, reply) => sendBundle(request, reply, ca.bundle()),
+    (request, reply) => sendBundle(request, reply, ca.bundle(), request.query.lists),
   );
 
   app.get(
@@ -138,11 +139,21 @@ function addSetRoute(scope: FastifyInstance, { registry, clock }: BundleRoutesPa
   );
 }
 
-/** Answers in PEM only if the request's Accept header names PEM, otherwise in JSON. */
-function sendBundle({ headers }: FastifyRequest, reply: FastifyReply, bundle: TrustBundle): FastifyReply {
+/**
+ * Answers in PEM only if the request's Accept header names PEM, otherwise in JSON.
+ * @param withLists PEM with the revocation lists, which most readers of bundles refuse
+ */
+function sendBundle(
+  { headers }: Pick<FastifyRequest, 'headers'>,
+  reply: FastifyReply,
+  bundle: TrustBundle,
+  withLists = false,
+): FastifyReply {
   reply.header('vary', 'accept');
   const wantsPem = (headers.accept ?? '').split(',').some((range) => mediaType(range) === PEM);
-  return wantsPem ? reply.type(PEM).send(bundle.pem) : reply.send(bundleDocument(bundle));
+  return wantsPem
+    ? reply.type(PEM).send(withLists ? bundle.pem : bundle.authoritiesPem)
+    : reply.send(bundleDocument(bundle));
 }
 
 /** The media type without parameters, in lower case. */

@@ -248,6 +248,15 @@ export const JWKS = titled(
   }),
 );
 
+export const BUNDLE_QUERY = Type.Object(
+  {
+    lists: Type.Optional(
+      Type.Boolean({ default: false, description: 'in PEM, with the revocation lists after the certificates' }),
+    ),
+  },
+  CLOSED,
+);
+
 export const BUNDLE_PARAMS = Type.Object({ trust_domain: Type.String() });
 
 const foreignBundle = {

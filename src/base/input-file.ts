@@ -20,13 +20,19 @@ const PIPE_POLL_MS = 20;
 
 /**
  * The bytes of a regular file, or of a pipe that is a descriptor of this process (`/dev/stdin`, `<(command)`).
+ * @param check called with what was opened, before it is read @throws what `check` throws
  * @throws Error of open(2) or read(2), or with a message for the user if it is something else, larger, or takes too
  * long
  */
-export async function readInputFile(file: string, maxBytes: number): Promise<Buffer> {
+export async function readInputFile(
+  file: string,
+  maxBytes: number,
+  check?: (stats: Stats) => Promise<void>,
+): Promise<Buffer> {
   const handle = await open(file, OPEN_INPUT);
   try {
     const stats = await handle.stat();
+    await check?.(stats);
     if (!isPipeOfOurs(file, stats)) checkStats(stats, maxBytes);
     return await readHandle(handle, maxBytes);
   } finally {

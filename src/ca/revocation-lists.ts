@@ -66,7 +66,7 @@ export class RevocationLists {
   readonly #withEpoch: boolean;
   #revoked: readonly Revocation[] = [];
   /** Entries of lists, DER. */
-  #encoded = new Map<Revocation, Buffer>();
+  readonly #encoded = new WeakMap<Revocation, Buffer>();
   #published: SignedLists = NONE;
   /** The next throw-away CA, PEM, made ahead so that a revocation does not wait for it. Its key is not kept. */
   #nextEpoch: Promise<Buffer> | undefined;
@@ -88,9 +88,6 @@ export class RevocationLists {
   /** Replaces the set of revoked certificates. The next review signs the lists. */
   set(revoked: readonly Revocation[]): void {
     this.#revoked = revoked;
-    const encoded = new Map<Revocation, Buffer>();
-    for (const one of revoked) encoded.set(one, this.#encoded.get(one) ?? encodeRevoked(one));
-    this.#encoded = encoded;
   }
 
   /** True if a revoked certificate is unexpired. */
@@ -144,9 +141,18 @@ export class RevocationLists {
     const number = Math.max(last + 1, Math.floor((now - BACKDATE_MS) / 1000));
     const thisUpdate = Math.min(number, Math.floor(now / 1000)) * 1000;
     const nextUpdate = authority.notAfter;
-    const entries = revoked.map((one) => this.#encoded.get(one)!);
+    const entries = revoked.map((one) => this.#entryOf(one));
     const der = await writeCrl(localSigner(authority), { revoked: entries, number, thisUpdate, nextUpdate });
     return { authority, der, number, revoked, thisUpdate, nextUpdate, signedAt: now };
+  }
+
+  #entryOf(revocation: Revocation): Buffer {
+    let entry = this.#encoded.get(revocation);
+    if (entry === undefined) {
+      entry = encodeRevoked(revocation);
+      this.#encoded.set(revocation, entry);
+    }
+    return entry;
   }
 
   async #takeEpoch(now: number): Promise<Buffer | undefined> {

@@ -28,27 +28,37 @@ export function addBundleCommands(program: Command): void {
   });
 }
 
+interface ShowOptions extends ClientOptions {
+  readonly format?: 'pem' | 'spiffe';
+  readonly lists?: boolean;
+}
+
 function addShow(bundle: Command): void {
   const show = bundle
     .command('show [trust-domain]')
     .description("print a bundle: the server's own, or that of the given trust domain")
     .addOption(
       new Option('--format <format>', 'PEM (the default), or the SPIFFE bundle as JSON').choices(['pem', 'spiffe']),
-    );
-  addClientOptions(show, REPORT_FORMATS).action(
-    async (trustDomain: string | undefined, options: ClientOptions & { format?: 'pem' | 'spiffe' }) => {
-      const { output } = options;
-      const asData = isData(output);
-      if (asData && options.format === 'pem')
-        throw new UsageError(`--output ${output} and --format pem contradict each other: give one of the two`);
-      const client = await openClient(options);
-      const accept = asData || options.format === 'spiffe' ? JSON_TYPE : PEM_TYPE;
-      const path = trustDomain === undefined ? '/v1/bundle' : `/v1/bundles/${encodeURIComponent(trustDomain)}`;
-      const text = await client.text('GET', path, { headers: { accept } });
-      if (output === 'yaml') await printData(output, JSON.parse(text));
-      else process.stdout.write(`${printableLines(text.trimEnd())}\n`);
-    },
-  );
+    )
+    .option('--lists', "with the revocation lists of the server's own bundle, as PEM");
+  addClientOptions(show, REPORT_FORMATS).action(async (trustDomain: string | undefined, options: ShowOptions) => {
+    const { output, lists = false } = options;
+    const asData = isData(output);
+    if (asData && options.format === 'pem')
+      throw new UsageError(`--output ${output} and --format pem contradict each other: give one of the two`);
+    if (lists && (asData || options.format === 'spiffe' || trustDomain !== undefined)) {
+      throw new UsageError("--lists is for the server's own bundle as PEM: leave out the trust domain and the format");
+    }
+    const client = await openClient(options);
+    const accept = asData || options.format === 'spiffe' ? JSON_TYPE : PEM_TYPE;
+    const path =
+      trustDomain === undefined
+        ? `/v1/bundle${lists ? '?lists=true' : ''}`
+        : `/v1/bundles/${encodeURIComponent(trustDomain)}`;
+    const text = await client.text('GET', path, { headers: { accept } });
+    if (output === 'yaml') await printData(output, JSON.parse(text));
+    else process.stdout.write(`${printableLines(text.trimEnd())}\n`);
+  });
 }
 
 function addSet(bundle: Command): void {

@@ -57,6 +57,7 @@ export const COMMAND_NAMES = [
   'bundle',
   'ca',
   'revoke',
+  'revocations',
   'audit',
   'token',
   'jwks',

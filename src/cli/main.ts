@@ -23,7 +23,7 @@ import { addJwksCommand } from './jwks.ts';
 import { addLogLevelCommand } from './log-level.ts';
 import { addMigrateCommands } from './migrate.ts';
 import { addProxiesCommand } from './proxies.ts';
-import { addRevokeCommand } from './revoke.ts';
+import { addRevocationsCommand, addRevokeCommand } from './revoke.ts';
 import { addServeCommand } from './serve-command.ts';
 import { addTokenCommands } from './token.ts';
 import { addValidateCommand } from './workload.ts';
@@ -36,6 +36,7 @@ const COMMANDS: Readonly<Record<string, (program: Command) => void>> = {
   bundle: addBundleCommands,
   ca: addCaCommands,
   revoke: addRevokeCommand,
+  revocations: addRevocationsCommand,
   audit: addAuditCommands,
   token: addTokenCommands,
   jwks: addJwksCommand,

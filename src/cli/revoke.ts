@@ -40,8 +40,13 @@ export function addRevokeCommand(program: Command): void {
     );
   addWait(revoke);
   addClientOptions(revoke).action(revokeAll);
-  addList(revoke);
+  addList(revoke, 'list');
   addUndo(revoke);
+}
+
+/** `sidekey revocations` is `sidekey revoke list`. */
+export function addRevocationsCommand(program: Command): void {
+  addList(program, 'revocations');
 }
 
 export function addWait(command: Command): Command {
@@ -87,9 +92,9 @@ function byFlag(problem: Problem): Problem {
   return { ...problem, path: FLAGS[problem.path] ?? problem.path };
 }
 
-function addList(revoke: Command): void {
-  const command = revoke
-    .command('list')
+function addList(parent: Command, name: string): void {
+  const command = parent
+    .command(name)
     .description('list the revocations of certificates that have not ended, the lists, and which proxies refuse them');
   addClientOptions(command).action(async (options: ClientOptions) => {
     const all = await allRevocations(await openClient(options));

@@ -1,7 +1,7 @@
 /** Reads the file, or all files of the folder, that declares entries. */
 
-import type { BigIntStats } from 'node:fs';
-import { opendir, realpath, stat } from 'node:fs/promises';
+import type { BigIntStats, Stats } from 'node:fs';
+import { lstat, opendir, realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { fileVersion, type Problem, readInputFile, SidekeyError } from '../base/index.ts';
 import { decodeText, type NamedText } from './entries-source.ts';
@@ -29,7 +29,8 @@ export interface InputTexts {
 
 /**
  * The text of a file, or the texts of a folder's files, by name. Files of a folder are those named `*.yaml`, `*.yml` or
- * `*.json` that are not hidden; symbolic links are followed, folders in it are not.
+ * `*.json` that are not hidden; symbolic links are followed to files of the folder's owner and to
+ * files that everybody can read; folders in it are not.
  * @throws ERR_CONFIG if it is missing, an empty folder, too large, or unreadable
  */
 export async function readInputTexts(place: string, maxBytes = MAX_FILE_BYTES): Promise<InputTexts> {
@@ -43,11 +44,8 @@ export async function readInputTexts(place: string, maxBytes = MAX_FILE_BYTES): 
 }
 
 async function readOnce(place: string, maxBytes: number): Promise<NamedText[]> {
-  const isFolder = await stat(place).then(
-    (stats) => stats.isDirectory(),
-    () => false,
-  );
-  if (!isFolder) return [await readText(place, maxBytes)];
+  const folder = await stat(place).catch(() => undefined);
+  if (folder?.isDirectory() !== true) return [await readText(place, maxBytes)];
   const files = await filesIn(place).catch((thrown: Error) => {
     throw unreadable(place, `it can't be read: ${thrown.message}`);
   });
@@ -64,7 +62,7 @@ async function readOnce(place: string, maxBytes: number): Promise<NamedText[]> {
   let bytes = 0;
   for (const file of files) {
     try {
-      const text = await readText(file, maxBytes);
+      const text = await readText(file, maxBytes, (stats) => checkOwner(file, stats, folder.uid));
       bytes += Buffer.byteLength(text.text);
       texts.push(text);
     } catch (thrown) {
@@ -78,9 +76,22 @@ async function readOnce(place: string, maxBytes: number): Promise<NamedText[]> {
   return texts;
 }
 
-async function readText(file: string, maxBytes: number): Promise<NamedText> {
+/**
+ * Whoever can write in the folder can put a link to any file there, and messages about faults repeat words of a file. So
+ * a file elsewhere belongs to the owner of the folder, or everybody can read it anyway.
+ */
+async function checkOwner(file: string, opened: Stats, owner: number): Promise<void> {
+  const there = await lstat(file);
+  const isLink = there.dev !== opened.dev || there.ino !== opened.ino;
+  if (!isLink || opened.uid === owner || (opened.mode & 0o004) !== 0) return;
+  throw new Error(
+    `it is a link to a file of uid ${opened.uid}, which others can't read, and the folder belongs to uid ${owner}`,
+  );
+}
+
+async function readText(file: string, maxBytes: number, check?: (stats: Stats) => Promise<void>): Promise<NamedText> {
   try {
-    return { name: file, text: decodeText(await readInputFile(file, maxBytes)) };
+    return { name: file, text: decodeText(await readInputFile(file, maxBytes, check)) };
   } catch (thrown) {
     throw unreadable(file, `it can't be read: ${(thrown as Error).message}`);
   }

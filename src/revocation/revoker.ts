@@ -133,7 +133,8 @@ export class LocalRevoker implements Revoker {
 
   async #find(target: RevocationTarget): Promise<IssuanceRecord[]> {
     const { issuances, clock } = this.#parts;
-    const found = await issuances.unexpired(target, clock.now(), MOST + 1);
+    const most = 'serial' in target ? 1 : MOST + 1;
+    const found = await issuances.unexpired(target, clock.now(), most);
     const [[name, value]] = Object.entries(target) as [[string, string]];
     const what = { serial: 'serial number', spiffeId: 'SPIFFE ID', entryId: 'entry' }[name];
     if (found.length === 0) {
@@ -141,7 +142,7 @@ export class LocalRevoker implements Revoker {
       throw new SidekeyError('ERR_NOT_FOUND', message);
     }
     if (found.length > MOST) {
-      const rule = 'revoke them by entry or by serial number';
+      const rule = 'revoke them by serial number, or taint the authority that issued them (docs/ca.md)';
       throw new SidekeyError('ERR_REVOCATION', `more than ${MOST} certificates have the ${what} ${value}: ${rule}`);
     }
     return found;

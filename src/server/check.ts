@@ -83,11 +83,21 @@ export async function checkStart(config: ServeConfig): Promise<StartCheck> {
         await warnOfDeclared(declared, entryWarnings({ config, attestors, registry, clock }), registry, log);
       }
     }
-    if (registry !== undefined) lines.push(...((await attempt(() => entryLines(inputs, registry))) ?? []));
+    if (registry !== undefined) {
+      lines.push(...((await attempt(() => entryLines(inputs, registry))) ?? []));
+      if (upstream !== undefined) lines.push(...revocationLines(registry.revocations.size));
+    }
   } finally {
     await parts.close();
   }
   return { isServed, lines, warnings, faults };
+}
+
+/** What an upstream means for certificates that are revoked. @see CertificateAuthority.whyNotRevocable */
+function* revocationLines(revoked: number): Iterable<string> {
+  if (revoked === 0) return;
+  const what = revoked === 1 ? '1 revoked certificate would be' : `${revoked} revoked certificates would be`;
+  yield `${what} accepted again until ${revoked === 1 ? 'it ends' : 'they end'}: with an upstream there can be no revocation lists`;
 }
 
 function* upstreamLines(upstream: UpstreamCheck, signsUntil: number | undefined): Iterable<string> {

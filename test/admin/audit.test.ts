@@ -211,7 +211,7 @@ describe('the audit', () => {
 
   test('gives the actor to the authority', async (t) => {
     const asked: unknown[] = [];
-    const bundle = () => ({ pem: Buffer.from(PEM) }) as never;
+    const bundle = () => ({ pem: Buffer.from(PEM), authoritiesPem: Buffer.from(PEM) }) as never;
     const { socketPath } = await startAdmin(t, {
       ca: {
         ...{ ...NO_CA, bundle },

@@ -240,13 +240,14 @@ describe('GET /v1/entries', () => {
 });
 
 describe('a parameter that is not known', () => {
-  for (const [method, url, json] of [
-    ['POST', '/v1/entries?dry_run=true', entry('new')],
-    ['PATCH', '/v1/entries/a-1?dry_run=true', { hint: 'new' }],
-    ['DELETE', '/v1/entries/a-1?dry_run=true', undefined],
-    ['GET', '/v1/entries/a-1?dry_run=true', undefined],
-    ['GET', '/v1/bundle?dry_run=true', undefined],
-    ['GET', '/readyz?dry_run=true', undefined],
+  const none = 'this request has no parameters';
+  for (const [method, url, json, rule] of [
+    ['POST', '/v1/entries?dry_run=true', entry('new'), none],
+    ['PATCH', '/v1/entries/a-1?dry_run=true', { hint: 'new' }, none],
+    ['DELETE', '/v1/entries/a-1?dry_run=true', undefined, 'the parameters are revoke, wait'],
+    ['GET', '/v1/entries/a-1?dry_run=true', undefined, none],
+    ['GET', '/v1/bundle?dry_run=true', undefined, 'the parameters are lists'],
+    ['GET', '/readyz?dry_run=true', undefined, none],
   ] as const) {
     test(`is refused by ${method} ${url}, and nothing is done`, async (t) => {
       const { socketPath, registry } = await startAdmin(t);
@@ -254,7 +255,6 @@ describe('a parameter that is not known', () => {
       const { status, body } = await call(socketPath, method, url, { json });
       assert.equal(status, 400);
       const problem = 'there is no such parameter';
-      const rule = method === 'DELETE' ? 'the parameters are revoke, wait' : 'this request has no parameters';
       assert.deepEqual(body.errors, [{ path: '?dry_run', problem, rule }]);
       assert.equal(registry.size, 1);
       assert.equal(registry.get('a-1')!.revisionNumber, 1);

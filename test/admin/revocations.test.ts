@@ -171,11 +171,46 @@ describe('POST /v1/revocations', () => {
       ['revoked', 'restored'].map((name) => [name, { ...common, reason: 'certificate-hold' }]),
     );
     const { body } = await call(socketPath, 'GET', '/v1/audit?serial=0a01');
+    const actor = { kind: 'unix', uid: process.getuid!(), pid: process.pid };
+    for (const row of body.rows.slice(0, 2)) assert.deepEqual(row.actor, actor);
     assert.deepEqual(
       body.rows.map(({ action }: { action: string }) => action),
       ['svid.restored', 'svid.revoked', 'svid.issued'],
     );
   });
+});
+
+test('revocations over TCP need the role entries, and the audit has the token', async (t) => {
+  const { issue, socketPath, tcp, registry } = await start(t);
+  await issue('0a01');
+  const make = async (role: string) => {
+    const { body } = await call(socketPath, 'POST', '/v1/tokens', { json: { name: `of-${role}`, role } });
+    return { authorization: `Bearer ${body.token}` };
+  };
+  const [reader, writer] = [await make('read'), await make('entries')];
+  const json = { serial: '0a01', reason: 'certificate-hold' };
+  const requests = [
+    ['POST', '/v1/revocations', json],
+    ['DELETE', '/v1/revocations/0a01', undefined],
+  ] as const;
+  for (const [method, url, json] of requests) {
+    const refused = await call(tcp.port, method, url, { headers: reader, json });
+    assert.deepEqual([refused.status, refused.body.needed_role], [403, 'entries']);
+  }
+  assert.equal((await call(tcp.port, 'GET', '/v1/revocations', { headers: reader })).status, 200);
+  for (const [method, url, json] of requests) {
+    assert.equal((await call(tcp.port, method, url, { headers: writer, json })).status, 200);
+  }
+  assert.equal(registry.revocations.size, 0);
+  const { body } = await call(socketPath, 'GET', '/v1/audit?serial=0a01&limit=2');
+  const actor = { kind: 'token', name: 'of-entries', role: 'entries', address: '127.0.0.1' };
+  assert.deepEqual(
+    body.rows.map((row: Record<string, unknown>) => [row.action, row.actor]),
+    [
+      ['svid.restored', actor],
+      ['svid.revoked', actor],
+    ],
+  );
 });
 
 describe('GET /v1/revocations', () => {

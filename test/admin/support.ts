@@ -74,7 +74,7 @@ export async function startAdmin(
 ): Promise<Running> {
   const { registry, store, clock, file } = await open(t, existing === undefined ? {} : { file: existing });
   const empty = makeTrustBundle({ trustDomain: TRUST_DOMAIN, roots: [], sequenceNumber: 7, refreshHint: 300 });
-  const bundle = { ...empty, pem: Buffer.from(PEM) };
+  const bundle = { ...empty, pem: Buffer.from(PEM), authoritiesPem: Buffer.from(PEM) };
   const revoker = new RegistryRevoker({ registry, issuances: store.issuances, clock });
   const admin = createAdmin({
     registry,

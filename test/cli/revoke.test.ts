@@ -95,7 +95,7 @@ describe('sidekey revoke', () => {
     );
     assert.match(list.stdout, /No proxy is connected/);
     assert.match(list.stdout, /No certificate can be revoked now: no key/);
-    const json = JSON.parse((await run('-o', 'json', 'revoke', 'list')).stdout);
+    const json = JSON.parse((await run('-o', 'json', 'revocations')).stdout);
     assert.deepEqual([json.total, json.revocations.length, json.why_not], [2, 2, 'no key; see sidekey ca show']);
     const undone = await run('revoke', 'undo', '--serial', '0a01');
     assert.equal(undone.status, 0, undone.stderr);

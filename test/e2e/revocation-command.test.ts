@@ -7,6 +7,7 @@ import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { promisify } from 'node:util';
+import { makeCa } from '../ca/upstream/pki.ts';
 import { chainOf, SdsClient, secretOf } from '../support/sds-client.ts';
 import { makePlace, type Place, ROOT, type Served, serve, TRUST_DOMAIN } from '../support/serve.ts';
 import { tempDir } from '../support/temp-dir.ts';
@@ -42,7 +43,7 @@ async function fetch(t: TestContext, { socket }: Place, name: string): Promise<r
 
 /** What openssl says of a chain, with the bundle that the server publishes now. */
 async function verdict(t: TestContext, place: Pick<Place, 'adminSocket'>, chain: readonly X509Certificate[]) {
-  const { stdout: bundle } = await sidekey(place, 'bundle', 'show');
+  const { stdout: bundle } = await sidekey(place, 'bundle', 'show', '--lists');
   const dir = tempDir(t);
   const [leaf, ...above] = chain.map(String);
   const files = { bundle, leaf: leaf!, above: above.join('') };
@@ -66,6 +67,7 @@ describe('revocation by a server', { concurrency: 2, timeout: 250_000 }, () => {
     assert.deepEqual([revoked.status, revoked.stderr], [0, '']);
     assert.equal(JSON.parse(revoked.stdout).revoked.length, 1);
     assert.deepEqual(await both(server), ['revoked', 'good']);
+    assert.doesNotMatch((await sidekey(server, 'bundle', 'show')).stdout, /X509 CRL/, 'others could not read it');
     assert.equal(await verdict(t, server, await fetch(t, place, 'a')), 'good', 'the holder has a new one');
     await server.stop();
     const again = await serve(t, { place });
@@ -73,7 +75,7 @@ describe('revocation by a server', { concurrency: 2, timeout: 250_000 }, () => {
     const undone = await sidekey(again, 'revoke', 'undo', '--serial', a[0]!.serialNumber);
     assert.equal(undone.status, 0, undone.stderr);
     assert.deepEqual(await both(again), ['good', 'good']);
-    assert.doesNotMatch((await sidekey(again, 'bundle', 'show')).stdout, /X509 CRL/);
+    assert.doesNotMatch((await sidekey(again, 'bundle', 'show', '--lists')).stdout, /X509 CRL/);
     const { stdout: rows } = await sidekey(again, 'audit', 'list', '--serial', a[0]!.serialNumber, '-o', 'json');
     const actions = JSON.parse(rows).rows.map(({ action }: { action: string }) => action);
     assert.deepEqual(actions, ['svid.restored', 'svid.revoked', 'svid.issued']);
@@ -105,4 +107,40 @@ describe('revocation by a server', { concurrency: 2, timeout: 250_000 }, () => {
     const { body } = await again.request('GET', '/v1/revocations');
     assert.equal(body.total, 2);
   });
+});
+
+it('is told when a change of the settings lets revoked certificates be accepted again', async (t) => {
+  const place = makePlace(t);
+  const server = await serve(t, { place });
+  const id = await make(server, 'a');
+  await fetch(t, place, 'a');
+  assert.equal((await sidekey(server, 'revoke', '--entry', id)).status, 0);
+  await server.stop();
+  const day = 86_400_000;
+  const root = await makeCa({ notBefore: Date.now() - day, notAfter: Date.now() + 30 * day, name: 'root' });
+  const [cert, key] = ['ca.crt', 'ca.key'].map((name) => path.join(tempDir(t), name)) as [string, string];
+  writeFileSync(cert, root.certificate.toString(), { mode: 0o600 });
+  writeFileSync(key, root.privateKey.export({ format: 'pem', type: 'pkcs8' }), { mode: 0o600 });
+  const flags = ['--upstream', 'disk', '--upstream-cert-file', cert, '--upstream-key-file', key];
+  const checked = await sidekey(
+    place,
+    'serve',
+    '--check',
+    '--trust-domain',
+    TRUST_DOMAIN,
+    '--data-dir',
+    place.dataDir,
+    ...flags,
+  );
+  assert.match(checked.stdout, /^1 revoked certificate would be accepted again until it ends: with an upstream/m);
+  const again = await serve(t, { place, flags });
+  await again.logged('revoked certificates are accepted: there can be no revocation lists now');
+  const { body } = await again.request('GET', '/readyz');
+  assert.match(JSON.stringify(body.warnings), /revoked certificates are accepted: the roots belong to the upstream/);
+  const { stdout } = await sidekey(again, 'doctor', '-o', 'json');
+  const found = JSON.parse(stdout).findings.find(({ rule }: { rule: string }) => rule === 'revoked-accepted');
+  assert.match(found.problem, /1 revoked certificate is accepted until it ends/);
+  const refused = await sidekey(again, 'revoke', '--spiffe-id', ID('a'));
+  assert.equal(refused.status, 1);
+  assert.match(refused.stderr, /nothing can be revoked: the roots belong to the upstream/);
 });

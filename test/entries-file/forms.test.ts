@@ -1,7 +1,7 @@
 /** The forms of entries files: Sidekey's, SPIRE's, and manifests of spire-controller-manager; each fault has its line. */
 
 import assert from 'node:assert/strict';
-import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import fc from 'fast-check';
@@ -9,11 +9,14 @@ import { stringify } from 'yaml';
 import { SidekeyError } from '../../src/base/errors.ts';
 import { loadEntriesFile } from '../../src/entries-file/entries-file.ts';
 import { EntriesSource } from '../../src/entries-file/entries-source.ts';
+import { readInputTexts } from '../../src/entries-file/input-texts.ts';
 import { parseEntryInputs } from '../../src/registry/entry-input.ts';
 import { entryToJson } from '../../src/registry/entry-json.ts';
 import type { Entry } from '../../src/registry/types.ts';
 import { TRUST_DOMAIN, temporaryDirectory } from '../registry/support.ts';
+import { NOBODY } from '../support/child.ts';
 
+const notRoot = process.getuid!() === 0 ? false : 'only root can give files to another user';
 const RULES = { trustDomain: TRUST_DOMAIN, allowWeakSelectors: false };
 
 const manifest = (spec: string, head = 'apiVersion: spire.spiffe.io/v1alpha1\nkind: ClusterStaticEntry\n') =>
@@ -221,6 +224,23 @@ describe('faults in several files', () => {
 
 describe('a folder', () => {
   const text = (name: string) => `entries:\n- {spiffe_id: "spiffe://ilinux.io/${name}", selectors: ["unix:uid:1"]}\n`;
+
+  it("follows no link to another user's file that others can't read", { skip: notRoot }, async (t) => {
+    const folder = temporaryDirectory(t);
+    const secret = path.join(temporaryDirectory(t), 'secret');
+    chownSync(folder, NOBODY, NOBODY);
+    writeFileSync(secret, text('secret'), { mode: 0o600 });
+    symlinkSync(secret, path.join(folder, 'a.yaml'));
+    await assert.rejects(readInputTexts(folder), (error: SidekeyError) => {
+      assert.match(error.problems[0]!.problem, /it is a link to a file of uid 0, which others can't read/);
+      return true;
+    });
+    chmodSync(secret, 0o644);
+    assert.equal((await readInputTexts(folder)).texts.length, 1);
+    chmodSync(secret, 0o600);
+    chownSync(folder, 0, 0);
+    assert.equal((await readInputTexts(folder)).texts.length, 1);
+  });
 
   it('gives its *.yaml, *.yml and *.json that are not hidden, and follows links', async (t) => {
     const folder = temporaryDirectory(t);
