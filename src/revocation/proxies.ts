@@ -22,12 +22,13 @@ export function proxiesOf(
     const before = all.length;
     let first: string | undefined;
     for (const stream of streams) {
-      const { variant, secrets } = stream.report(now);
+      const { service, variant, secrets } = stream.report(now);
       if (variant === 'jwt-bundles') continue;
       for (const secret of secrets) {
         if (secret.version !== undefined) first ??= secret.name;
         if (secret.trust?.some((bundle) => bundle.trustDomain === trustDomain) !== true) continue;
-        all.push({ ...about, ...stateOf(secret, trustDomain, sequenceNumber) });
+        const has = service === 'workload-api' ? 'informed' : 'refusing';
+        all.push({ ...about, ...stateOf(secret, trustDomain, sequenceNumber, has) });
       }
     }
     if (all.length > before || first === undefined) continue;
@@ -40,13 +41,14 @@ function stateOf(
   { name, ackedTrust, ackedAt, rejection }: SecretReport,
   trustDomain: TrustDomain,
   sequenceNumber: number,
+  has: 'refusing' | 'informed',
 ): Pick<RevocationProxy, 'name' | 'state' | 'since' | 'rejection'> {
   const acked = ackedTrust?.find((bundle) => bundle.trustDomain === trustDomain);
-  const isRefusing = acked !== undefined && acked.sequenceNumber >= sequenceNumber;
+  const hasLists = acked !== undefined && acked.sequenceNumber >= sequenceNumber;
   return {
     name,
-    state: isRefusing ? 'refusing' : 'waiting',
-    since: isRefusing ? ackedAt : undefined,
+    state: hasLists ? has : 'waiting',
+    since: hasLists ? ackedAt : undefined,
     rejection: rejection?.message,
   };
 }

@@ -45,6 +45,16 @@ describe('while a revocation waits for holders of the SVID', { timeout: 60_000 }
     assert.equal(await listed(server), 1);
   });
 
+  it('its list is published by the next server if this one is killed', async (t) => {
+    const server = await serve(t);
+    await createEntry(server, CLIENT);
+    await holder(t, server);
+    void revoke(server, { spiffe_id: CLIENT }).catch(() => undefined);
+    await recorded(server);
+    await server.stop('SIGKILL');
+    assert.equal(await listed(await serve(t, { place: server })), 1);
+  });
+
   for (const how of [{ now: true }, {}]) {
     it(`a second one answers when the list has the certificate, with ${JSON.stringify(how)}`, async (t) => {
       const server = await serve(t);
@@ -72,14 +82,14 @@ describe('a client of the Workload API', { timeout: 60_000 }, () => {
     await client.x509Svids().next();
     const states = ({ proxies }: { proxies: { name: string; state: string }[] }) => proxies.map(({ state }) => state);
     const { body } = await revoke(server, { spiffe_id: CLIENT, wait: 10 });
-    assert.deepEqual(states(body), ['refusing']);
+    assert.deepEqual(states(body), ['informed']);
     const { authorities } = (await server.request('GET', '/v1/ca')).body;
     const key = authorities.find(
       ({ role, state }: { role: string; state: string }) => role === 'jwt' && state === 'active',
     );
     await server.request('POST', `/v1/ca/${key.id}/taint`);
     await jwt.next();
-    await until(async () => states((await server.request('GET', '/v1/revocations')).body)[0] === 'refusing');
+    await until(async () => states((await server.request('GET', '/v1/revocations')).body)[0] === 'informed');
     await server.request('POST', '/v1/ca/rotate', { role: 'root' });
     const isWaitedFor = ({ waits_for: proxies }: { waits_for: unknown[] }) => proxies.length > 0;
     await until(async () => !(await server.request('GET', '/v1/ca')).body.authorities.some(isWaitedFor));
