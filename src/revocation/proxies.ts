@@ -54,8 +54,8 @@ function stateOf(
 }
 
 /**
- * Those of these SPIFFE IDs of which a connected proxy may still use a revoked SVID: it is the last one that the proxy was sent, or
- * the proxy has not acknowledged the one after it.
+ * Those of these SPIFFE IDs of which a connected proxy may still use a revoked SVID: it is the last one that the proxy
+ * was sent, or the proxy has not acknowledged the one after it.
  */
 export function holdersOf(
   ledger: Pick<Ledger, 'connections'>,

@@ -76,28 +76,25 @@ export class LocalRevoker implements Revoker {
     const { revocations, clock, log, identities } = this.#parts;
     const found = await this.#find(target);
     const { reason, by, immediately = false } = options;
-    // Another call may hold some of them back: its answer and this one say that the lists have them.
+    // Another call may hold some of them back until their holders have new SVIDs.
     const areHeld = found.some(({ serial }) => this.#held.has(serial));
     if (!immediately) {
       for (const { serial } of found) if (revocations.get(serial) === undefined) this.#held.add(serial);
     }
     let replaced = { asked: 0, acknowledged: 0 };
-    const release = () => {
-      for (const { serial } of found) this.#held.delete(serial);
-    };
+    let changed: readonly Revocation[];
     try {
       const wanted = found.map((record) => revocationOf(record, reason, clock.now()));
-      const changed = await revocations.add(wanted, by);
+      changed = await revocations.add(wanted, by);
       const reissued = identities.replaceRevoked();
       const ids = new Set(found.map(({ spiffeId }) => spiffeId));
       if (!immediately && (reissued.length > 0 || areHeld)) replaced = await this.#awaitHolders(reissued, ids);
-      release();
-      const outcome = await this.#publish(options);
-      log.info({ serials: changed.length, reason, ...target }, 'certificates revoked');
-      return { ...outcome, changed, already: found.length - changed.length, replaced };
     } finally {
-      release();
+      for (const { serial } of found) this.#held.delete(serial);
     }
+    const outcome = await this.#publish(options);
+    log.info({ serials: changed.length, reason, ...target }, 'certificates revoked');
+    return { ...outcome, changed, already: found.length - changed.length, replaced };
   }
 
   async restore(serial: string, { by, waitMs }: Pick<RevokeOptions, 'by' | 'waitMs'>): Promise<RevocationOutcome> {
