@@ -8,7 +8,7 @@ import { maybeTime, time } from './time.ts';
 /** Maximum number of proxies in one answer. */
 const LISTED = 1_000;
 
-const STATES: readonly RevocationProxy['state'][] = ['waiting', 'unreachable', 'refusing'];
+const STATES: readonly RevocationProxy['state'][] = ['waiting', 'unreachable', 'informed', 'refusing'];
 
 export function revocationJson(revocation: Revocation): RevocationJson {
   const { serial, spiffeId, entryId, authorityId, notAfter, revokedAt, reason } = revocation;
@@ -54,6 +54,7 @@ export function proxiesJson(proxies: readonly RevocationProxy[]): Pick<RevokedJs
   return {
     proxy_counts: {
       refusing: countOf('refusing'),
+      informed: countOf('informed'),
       waiting: countOf('waiting'),
       unreachable: countOf('unreachable'),
     },

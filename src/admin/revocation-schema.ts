@@ -43,9 +43,9 @@ const PROXY = titled(
       uid: Type.Integer(),
       node_id: MaybeText,
       name: Type.String({ description: 'the name of the secret, or the method of the Workload API' }),
-      state: Type.Enum(['refusing', 'waiting', 'unreachable'], {
+      state: Type.Enum(['refusing', 'informed', 'waiting', 'unreachable'], {
         description:
-          'refusing: it acknowledged the present lists; waiting: it was sent them and has not; unreachable: it requests no bundle that has them',
+          'refusing: it acknowledged the present lists; informed: it read them over the Workload API, whose clients may ignore them; waiting: it was sent them and has not; unreachable: it requests no bundle that has them',
       }),
       refusing_since: MaybeTimestamp,
       rejection: { ...MaybeText, description: 'the error text of its NACK' },
@@ -57,7 +57,7 @@ export type RevocationProxyJson = Static<typeof PROXY>;
 
 const proxies = {
   proxy_counts: Type.Object(
-    { refusing: count(''), waiting: count(''), unreachable: count('') },
+    { refusing: count(''), informed: count(''), waiting: count(''), unreachable: count('') },
     { ...CLOSED, description: 'all connected proxies, by state' },
   ),
   proxies: Type.Array(PROXY, { description: 'at most 1,000, those that do not refuse first' }),

@@ -243,7 +243,10 @@ export class Authorities {
       await this.#reviews.runAnew();
       // With revocation lists, the next intermediate may wait for proxies to have its list.
       const isWaiting = () => role === 'intermediate' && this.#signer === before && this.#isListing();
-      while (isWaiting() && !this.#reviews.closed) await this.#reviews.ended();
+      while (isWaiting() && !this.#reviews.closed) {
+        await this.#reviews.ended();
+        if (this.#reviews.failure !== undefined) throw this.#reviews.failure;
+      }
     } catch (error) {
       throw SidekeyError.from(error, 'ERR_CA', `the ${role} could not be replaced: ${(error as Error).message}`);
     } finally {
@@ -329,6 +332,11 @@ export class Authorities {
     const [id] = keyless === undefined ? Object.keys(store.carried().state().roots) : [keyless.authority.id];
     if (id === undefined) return undefined;
     return `the bundle has the root ${id}, whose key is elsewhere: proxies would refuse all SVIDs under it, since nobody here can sign its revocation list`;
+  }
+
+  /** True if a revoked certificate is unexpired, even if its list could not be published yet. */
+  hasRevoked(): boolean {
+    return this.#lists.isNeeded(this.#options.clock.now());
   }
 
   /** The lists in the bundle. */
@@ -434,7 +442,7 @@ export class Authorities {
 
   /** True while there have to be revocation lists. */
   #isListing(): boolean {
-    return this.#lists.isNeeded(this.#options.clock.now()) && this.whyNotRevocable() === undefined;
+    return this.hasRevoked() && this.whyNotRevocable() === undefined;
   }
 
   /** The authorities that need revocation lists now: those in the bundle, and those under it. */

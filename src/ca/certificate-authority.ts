@@ -158,6 +158,12 @@ export async function openCertificateAuthority(options: CertificateAuthorityOpti
     if (state === 'tainted') carried.review();
   });
   bundle.open();
+  // Roots whose keys are elsewhere and revocation lists exclude each other.
+  let revoking = 0;
+  let carrying = 0;
+  const whyNotRevocable = () => {
+    return carrying === 0 ? authorities.whyNotRevocable() : 'a root whose key is elsewhere is about to join the bundle';
+  };
   const svidTerms = { x509SvidTtl, x509SvidKeyType, random };
   const measured = times === undefined ? {} : { times };
   const issuer = new Issuer({ trustDomain, authorities, issuanceLog, clock, log, ...svidTerms, ...measured });
@@ -180,22 +186,36 @@ export async function openCertificateAuthority(options: CertificateAuthorityOpti
       return jwtKeys?.has(id) ? jwtKeys.taint(id, by) : authorities.taint(id, by);
     },
     setRevoked: (all) => authorities.setRevoked(all),
-    whyNotRevocable: () => authorities.whyNotRevocable(),
+    whyNotRevocable,
+    startRevocation: () => {
+      const problem = whyNotRevocable();
+      if (problem !== undefined) throw new SidekeyError('ERR_REVOCATION', `nothing can be revoked: ${problem}`);
+      revoking += 1;
+      return () => {
+        revoking -= 1;
+      };
+    },
     revocationLists: () =>
       authorities.revocationLists().map(({ authority: { id, role }, revoked: { length }, thisUpdate, nextUpdate }) => {
         return { authorityId: id, role, entries: length, thisUpdate, nextUpdate };
       }),
     import: (certificates, by) => authorities.import(certificates, by),
     carry: async (certificates, until, by) => {
-      if (authorities.revocationLists().length > 0) {
-        const what = 'certificates are revoked: proxies would refuse all SVIDs under a carried root';
+      if (revoking > 0 || authorities.hasRevoked()) {
+        const what =
+          'certificates are revoked, or are about to be: proxies would refuse all SVIDs under a carried root';
         const rule = 'wait until they have ended (sidekey revoke list), or restore those that were on hold';
         throw new SidekeyError(
           'ERR_AUTHORITY_STATE',
           `${what}, since nobody here can sign its revocation list; ${rule}`,
         );
       }
-      await carried.carry(certificates, until, by);
+      carrying += 1;
+      try {
+        await carried.carry(certificates, until, by);
+      } finally {
+        carrying -= 1;
+      }
     },
     drop: (id, by) => carried.drop(id, by),
     snapshot: () => {

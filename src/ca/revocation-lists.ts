@@ -16,13 +16,18 @@ import { localSigner } from './signer.ts';
 export interface RevocationList {
   readonly authority: Authority;
   readonly der: Buffer;
+  /** See {@link ListTimes}. */
+  readonly number: number;
   readonly revoked: readonly Revocation[];
   readonly thisUpdate: number;
   readonly nextUpdate: number;
   readonly signedAt: number;
 }
 
-/** When the last list of each authority begins, by its ID, in seconds since the epoch. */
+/**
+ * The number of the last list of each authority, by its ID: when it begins, in seconds since the epoch. Greater only if
+ * the clock was set back to before that time.
+ */
 export type ListTimes = Readonly<Record<string, number>>;
 
 export interface SignedLists {
@@ -115,7 +120,7 @@ export class RevocationLists {
       if (present !== undefined && !isOutdated(present, wanted, now)) lists.push(present);
       else {
         const list = await this.#signOne(authority, wanted, times[authority.id] ?? 0, now);
-        signed[authority.id] = list.thisUpdate / 1000;
+        signed[authority.id] = list.number;
         lists.push(list);
       }
     }
@@ -132,14 +137,13 @@ export class RevocationLists {
   }
 
   async #signOne(authority: Authority, revoked: readonly Revocation[], last: number, now: number) {
-    const latest = Math.floor(now / 1000);
     // Of two lists, verifiers use the one that begins later, in whole seconds.
-    const seconds = Math.min(Math.max(last + 1, Math.floor((now - BACKDATE_MS) / 1000)), latest);
-    const thisUpdate = seconds * 1000;
+    const number = Math.max(last + 1, Math.floor((now - BACKDATE_MS) / 1000));
+    const thisUpdate = Math.min(number, Math.floor(now / 1000)) * 1000;
     const nextUpdate = authority.notAfter;
     const entries = revoked.map((one) => this.#entryOf(one));
-    const der = await writeCrl(localSigner(authority), { revoked: entries, number: seconds, thisUpdate, nextUpdate });
-    return { authority, der, revoked, thisUpdate, nextUpdate, signedAt: now };
+    const der = await writeCrl(localSigner(authority), { revoked: entries, number, thisUpdate, nextUpdate });
+    return { authority, der, number, revoked, thisUpdate, nextUpdate, signedAt: now };
   }
 
   #entryOf(revocation: Revocation): Buffer {
@@ -171,12 +175,19 @@ async function makeEpoch(now: number): Promise<Buffer> {
   return Buffer.from(pem('CERTIFICATE', certificate.raw), 'latin1');
 }
 
-/** True if a certificate was revoked, restored, or ended a while ago since the list was signed. */
-function isOutdated({ revoked, signedAt }: RevocationList, wanted: readonly Revocation[], now: number): boolean {
-  const listed = new Set(revoked);
-  if (wanted.some((one) => !listed.has(one))) return true;
+/**
+ * True if a certificate was revoked, restored, or ended a while ago since the list was signed; also if the clock was set
+ * back to before its beginning.
+ */
+function isOutdated(
+  { revoked, signedAt, thisUpdate }: RevocationList,
+  wanted: readonly Revocation[],
+  now: number,
+): boolean {
+  const [listed, present] = [new Set(revoked), new Set(wanted)];
+  if (now < thisUpdate || wanted.some((one) => !listed.has(one))) return true;
   if (wanted.length === revoked.length) return false;
-  return revoked.some((one) => now < one.notAfter && !wanted.includes(one)) || now >= signedAt + SHRINK_MS;
+  return revoked.some((one) => now < one.notAfter && !present.has(one)) || now >= signedAt + SHRINK_MS;
 }
 
 function lookAt(lists: readonly RevocationList[], now: number): number {

@@ -172,6 +172,11 @@ export interface CertificateAuthority {
   setRevoked(revoked: readonly Revocation[]): Promise<number>;
   /** Why certificates cannot be revoked; undefined if they can. */
   whyNotRevocable(): string | undefined;
+  /**
+   * Keeps roots whose keys are elsewhere out of the bundle until the returned function is called: call it once, after
+   * {@link setRevoked}. @throws ERR_REVOCATION if no certificate can be revoked now
+   */
+  startRevocation(): () => void;
   /** The lists in the bundle; empty while nothing unexpired is revoked. */
   revocationLists(): RevocationListInfo[];
   /** Takes the certificates that an offline root signed, PEM. @throws ERR_AUTHORITY_STATE, ERR_UPSTREAM, ERR_CA */

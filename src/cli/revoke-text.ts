@@ -52,7 +52,7 @@ JWT-SVIDs are not revoked: each is accepted until it ends, or until the key that
 
 /** One line for each proxy. @param has what a proxy with the present lists does */
 export function printProxies({ proxies, proxy_counts: counts }: Proxies, has = 'refusing'): void {
-  const total = counts.refusing + counts.waiting + counts.unreachable;
+  const total = counts.refusing + counts.informed + counts.waiting + counts.unreachable;
   write('');
   if (total === 0) {
     write('No proxy is connected; each gets the lists when it connects.');
@@ -64,7 +64,11 @@ export function printProxies({ proxies, proxy_counts: counts }: Proxies, has = '
   );
   if (total > proxies.length) write(`and ${total - proxies.length} more, which refuse or are in the same states`);
   if (counts.unreachable > 0) write(UNREACHABLE);
+  if (counts.informed > 0) write(INFORMED);
 }
+
+const INFORMED =
+  '\nAn informed program has the lists from the Workload API. The libraries of SPIFFE ignore them so far, and then it accepts the certificates until they end.';
 
 const UNREACHABLE =
   '\nAn unreachable proxy has no bundle with the lists from here and accepts the certificates: let it request its validation context over SDS, by the SPIFFE ID of the trust domain, ROOTCA or ALL (docs/revocation.md).';
@@ -73,6 +77,8 @@ function stateOf({ state, refusing_since: since, rejection }: RevocationProxyJso
   switch (state) {
     case 'refusing':
       return `${has} since ${since}`;
+    case 'informed':
+      return `informed since ${since}, over the Workload API`;
     case 'waiting':
       return rejection === null ? 'not yet: it has not answered' : `not yet: it rejected them: ${rejection}`;
     case 'unreachable':
@@ -84,7 +90,7 @@ function stateOf({ state, refusing_since: since, rejection }: RevocationProxyJso
 export function checkRefusing({ proxy_counts: counts }: Proxies, verb: string): void {
   const behind = counts.waiting + counts.unreachable;
   if (behind === 0) return;
-  const total = behind + counts.refusing;
+  const total = behind + counts.informed + counts.refusing;
   throw new Error(
     `${verb}, but ${behind} of ${total} proxies ${behind === 1 ? 'does' : 'do'} not have the lists yet: ${asCalled('sidekey revoke list')} shows when they do`,
   );

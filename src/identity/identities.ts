@@ -93,7 +93,7 @@ export class Identities {
     this.#renderings = new Renderings({ registry, clock });
     this.#classes = new CallerClasses({ registry, renderings: this.#renderings, clock });
     const onIssued = (entry: Grant, notAfter: number) => this.#renderings.issued(entry, notAfter);
-    const isRevoked = (serial: string) => registry.revocations.get(serial) !== undefined;
+    const isRevoked = (serial: string) => this.isRevoked(serial);
     this.#svids = new Svids({ ca, clock, log, sequence, onIssued, isRevoked });
     const { accountsRevision, random } = parts;
     this.#looks = new Looks({ clock, sequence, accountsRevision, random });
@@ -104,6 +104,11 @@ export class Identities {
       registry.onChange((changes) => this.#entriesChanged(changes)),
       ca.onReplaced(() => this.#svids.replaceAll()),
     );
+  }
+
+  /** Whether the SVID with this serial number is revoked. */
+  isRevoked(serial: string): boolean {
+    return this.#parts.registry.revocations.get(serial) !== undefined;
   }
 
   /** The SVIDs that callers watch now. The iteration may be spread over time. */

@@ -159,21 +159,16 @@ export class Svids {
   /**
    * Replaces the SVIDs that are revoked: those with listeners are issued again, and stay until then; the others are
    * dropped.
-   * @returns for each one that is issued again, a promise of that
+   * @returns for each one that is issued again, a promise that resolves when that is done or has failed
    */
   replaceRevoked(): Promise<unknown>[] {
     const again: Promise<unknown>[] = [];
     for (const slot of this.#slots.values()) {
       if (slot.current === undefined || !this.#isRevoked(slot.current.svid.serial)) continue;
       if (slot.watchers.size === 0) this.#forget(slot);
-      else again.push(this.#issueUnrevoked(slot));
+      else again.push(this.#issue(slot).catch(() => undefined)); // logged, and a retry is scheduled
     }
     return again;
-  }
-
-  /** An issuance that was running may have been recorded, and so revoked, before it ended. */
-  async #issueUnrevoked(slot: SvidSlot): Promise<void> {
-    while (this.#isRevoked((await this.#issue(slot)).svid.serial));
   }
 
   /** The SVIDs that callers watch now. The iteration may be spread over time. */
@@ -232,9 +227,9 @@ export class Svids {
           replacesUntil: slot.current?.svid.notAfter ?? 0,
         });
         this.#onIssued(entry, svid.notAfter);
-        // Meanwhile the entry may have changed, or another authority may sign.
+        // Meanwhile the entry may have changed, another authority may sign, or the SVID may be revoked, as it is on record.
         const isOutdated = generation !== this.#generation && !this.#ca.signs(svid.authorityId);
-        if (!sameContent(slot.entry, entry) || isOutdated) continue;
+        if (!sameContent(slot.entry, entry) || isOutdated || this.#isRevoked(svid.serial)) continue;
         slot.failures = 0;
         slot.current = { svid, sequence };
         for (const listener of [...slot.watchers]) listener();

@@ -5,7 +5,7 @@ import { type Clock, Listeners, type Revocation, SidekeyError, Slices } from '..
 import { compareText } from '../spiffe/index.ts';
 import type { Log } from '../telemetry/index.ts';
 import { type Change, revocationEvent } from './audit-events.ts';
-import { noSuchRevocation } from './store/conflict.ts';
+import { finalRevocation, noSuchRevocation } from './store/conflict.ts';
 import type { RevocationStore } from './store/revocation-store.ts';
 import type { WriteQueue } from './write-queue.ts';
 
@@ -64,6 +64,11 @@ export class Revocations {
     return count;
   }
 
+  /** Also those of certificates that have ended, until they are removed: the clock may be set back. */
+  all(): Revocation[] {
+    return [...this.#revocations.values()];
+  }
+
   /** Those of certificates that have not ended, newest first. */
   list(): Revocation[] {
     const now = this.#parts.clock.now();
@@ -76,18 +81,20 @@ export class Revocations {
   }
 
   /**
-   * Revokes certificates, in one transaction; those that are revoked already stay as they are. Durable when the promise
-   * resolves.
-   * @returns the new ones @throws ERR_REVOCATION if there would be too many, with the limit; ERR_STORE
+   * Revokes certificates, in one transaction; those that are revoked already stay as they are, except that a final
+   * revocation replaces a hold. Durable when the promise resolves.
+   * @returns the new and the replaced ones @throws ERR_REVOCATION if there would be too many, with the limit; ERR_STORE
    */
   add(revocations: readonly Revocation[], by: Actor = SERVER): Promise<Revocation[]> {
     const { queue, store, clock } = this.#parts;
     return queue.add(async () => {
       const bySerial = new Map(revocations.map((revocation) => [revocation.serial, revocation]));
-      const added = [...bySerial.values()].filter(({ serial }) => !this.#revocations.has(serial));
-      if (added.length === 0) return [];
-      this.#checkLimit(added.length);
-      const changes = added.map((after) => ({ before: undefined, after }));
+      const changes = [...bySerial.values()]
+        .map((after) => ({ before: this.#revocations.get(after.serial), after }))
+        .filter(({ before, after }) => before === undefined || (isHold(before) && !isHold(after)));
+      if (changes.length === 0) return [];
+      this.#checkLimit(changes.filter(({ before }) => before === undefined).length);
+      const added = changes.map(({ after }) => after);
       await store.add(added, await eventsOf(changes, { at: clock.now(), by }));
       for (const revocation of added) this.#revocations.set(revocation.serial, revocation);
       this.#listeners.tell({ ...NO_CHANGE, revoked: added });
@@ -96,14 +103,15 @@ export class Revocations {
   }
 
   /**
-   * Undoes a revocation, whatever its reason: the caller checks that it may be undone. Durable when the promise resolves.
-   * @returns the removed one @throws ERR_NOT_FOUND; ERR_REVISION; ERR_STORE
+   * Undoes the revocation of a certificate that is on hold. Durable when the promise resolves.
+   * @returns the removed one @throws ERR_NOT_FOUND; ERR_REVOCATION if it is final; ERR_REVISION; ERR_STORE
    */
   remove(serial: string, by: Actor = SERVER): Promise<Revocation> {
     const { queue, store, clock } = this.#parts;
     return queue.add(async () => {
       const before = this.#revocations.get(serial);
       if (before === undefined) throw noSuchRevocation(serial);
+      if (!isHold(before)) throw finalRevocation(before);
       await store.remove([before], [revocationEvent({ before, after: undefined }, { at: clock.now(), by })]);
       this.#revocations.delete(serial);
       this.#listeners.tell({ ...NO_CHANGE, restored: [before] });
@@ -140,12 +148,16 @@ export class Revocations {
 
   #checkLimit(more: number): void {
     const { size, limit } = this;
-    if (size + more <= limit) return;
+    if (more === 0 || size + more <= limit) return;
     throw new SidekeyError(
       'ERR_REVOCATION',
       `${size} unexpired certificates are revoked, and ${more} more would exceed the limit of ${limit}: wait until revoked certificates end, or taint the authority that issued them, as docs/ca.md describes`,
     );
   }
+}
+
+function isHold({ reason }: Revocation): boolean {
+  return reason === 'certificate-hold';
 }
 
 /** Newest first; those of the same moment by serial number. */

@@ -5,7 +5,8 @@ import type { TrustDomain } from '../spiffe/index.ts';
 import type { RevocationProxy } from './types.ts';
 
 /**
- * One line for each bundle of this trust domain on a stream; for a connection without one, a line with its first name.
+ * One line for each bundle of this trust domain on a stream; for a connection without one, a line with its first
+ * secret. Callers that were sent nothing have no part in it, nor have streams of keys of tokens.
  * @param sequenceNumber of the first bundle with the lists
  */
 export function proxiesOf(
@@ -21,10 +22,13 @@ export function proxiesOf(
     const before = all.length;
     let first: string | undefined;
     for (const stream of streams) {
-      for (const secret of stream.report(now).secrets) {
-        first ??= secret.name;
+      const { service, variant, secrets } = stream.report(now);
+      if (variant === 'jwt-bundles') continue;
+      for (const secret of secrets) {
+        if (secret.version !== undefined) first ??= secret.name;
         if (secret.trust?.some((bundle) => bundle.trustDomain === trustDomain) !== true) continue;
-        all.push({ ...about, ...stateOf(secret, trustDomain, sequenceNumber) });
+        const has = service === 'workload-api' ? 'informed' : 'refusing';
+        all.push({ ...about, ...stateOf(secret, trustDomain, sequenceNumber, has) });
       }
     }
     if (all.length > before || first === undefined) continue;
@@ -37,23 +41,25 @@ function stateOf(
   { name, ackedTrust, ackedAt, rejection }: SecretReport,
   trustDomain: TrustDomain,
   sequenceNumber: number,
+  has: 'refusing' | 'informed',
 ): Pick<RevocationProxy, 'name' | 'state' | 'since' | 'rejection'> {
   const acked = ackedTrust?.find((bundle) => bundle.trustDomain === trustDomain);
-  const isRefusing = acked !== undefined && acked.sequenceNumber >= sequenceNumber;
+  const hasLists = acked !== undefined && acked.sequenceNumber >= sequenceNumber;
   return {
     name,
-    state: isRefusing ? 'refusing' : 'waiting',
-    since: isRefusing ? ackedAt : undefined,
+    state: hasLists ? has : 'waiting',
+    since: hasLists ? ackedAt : undefined,
     rejection: rejection?.message,
   };
 }
 
 /**
- * The SPIFFE IDs of which a connected proxy may still use a revoked SVID: it is the last one that the proxy was sent, or
- * the proxy has not acknowledged the one after it.
+ * Those of these SPIFFE IDs of which a connected proxy may still use a revoked SVID: it is the last one that the proxy
+ * was sent, or the proxy has not acknowledged the one after it.
  */
 export function holdersOf(
   ledger: Pick<Ledger, 'connections'>,
+  spiffeIds: ReadonlySet<string>,
   isRevoked: (serial: string) => boolean,
   now: number,
 ): Set<string> {
@@ -61,7 +67,7 @@ export function holdersOf(
   for (const { streams } of ledger.connections()) {
     for (const stream of streams) {
       for (const { spiffeId, serial, version, acked } of stream.report(now).secrets) {
-        if (spiffeId === undefined || serial === undefined) continue;
+        if (spiffeId === undefined || serial === undefined || !spiffeIds.has(spiffeId)) continue;
         if (isRevoked(serial) || acked !== version) ids.add(spiffeId);
       }
     }

@@ -18,7 +18,10 @@ export interface RevokerParts {
   readonly trustDomain: TrustDomain;
   readonly revocations: Revocations;
   readonly issuances: Pick<IssuanceStore, 'unexpired'>;
-  readonly ca: Pick<CertificateAuthority, 'setRevoked' | 'whyNotRevocable' | 'revocationLists' | 'bundle'>;
+  readonly ca: Pick<
+    CertificateAuthority,
+    'startRevocation' | 'setRevoked' | 'whyNotRevocable' | 'revocationLists' | 'bundle'
+  >;
   readonly identities: Pick<Identities, 'replaceRevoked'>;
   readonly ledger: Pick<Ledger, 'connections'>;
   readonly clock: Clock;
@@ -61,43 +64,41 @@ export class LocalRevoker implements Revoker {
   }
 
   async revoke(target: RevocationTarget, options: RevokeOptions): Promise<RevocationOutcome> {
-    const { revocations, clock, log } = this.#parts;
-    const problem = this.whyNot();
-    if (problem !== undefined) throw new SidekeyError('ERR_REVOCATION', `nothing can be revoked: ${problem}`);
-    const found = await this.#find(target);
-    const { reason, by } = options;
-    const wanted = found
-      .filter(({ serial }) => revocations.get(serial) === undefined)
-      .map((record) => revocationOf(record, reason, clock.now()));
-    const serials = wanted.map(({ serial }) => serial);
-    if (options.immediately !== true) for (const serial of serials) this.#held.add(serial);
-    let replaced = { asked: 0, acknowledged: 0 };
+    const end = this.#parts.ca.startRevocation();
     try {
-      const changed = await revocations.add(wanted, by);
-      const reissued = this.#parts.identities.replaceRevoked();
-      if (options.immediately !== true) replaced = await this.#awaitHolders(reissued);
-      for (const serial of serials) this.#held.delete(serial);
-      const outcome = await this.#publish(options);
-      log.info({ serials: changed.length, reason, ...target }, 'certificates revoked');
-      return { ...outcome, changed, already: found.length - changed.length, replaced };
+      return await this.#revoke(target, options);
     } finally {
-      for (const serial of serials) this.#held.delete(serial);
+      end();
     }
   }
 
+  async #revoke(target: RevocationTarget, options: RevokeOptions): Promise<RevocationOutcome> {
+    const { revocations, clock, log, identities } = this.#parts;
+    const found = await this.#find(target);
+    const { reason, by, immediately = false } = options;
+    // Another call may hold some of them back until their holders have new SVIDs.
+    const areHeld = found.some(({ serial }) => this.#held.has(serial));
+    if (!immediately) {
+      for (const { serial } of found) if (revocations.get(serial) === undefined) this.#held.add(serial);
+    }
+    let replaced = { asked: 0, acknowledged: 0 };
+    let changed: readonly Revocation[];
+    try {
+      const wanted = found.map((record) => revocationOf(record, reason, clock.now()));
+      changed = await revocations.add(wanted, by);
+      const reissued = identities.replaceRevoked();
+      const ids = new Set(found.map(({ spiffeId }) => spiffeId));
+      if (!immediately && (reissued.length > 0 || areHeld)) replaced = await this.#awaitHolders(reissued, ids);
+    } finally {
+      for (const { serial } of found) this.#held.delete(serial);
+    }
+    const outcome = await this.#publish(options);
+    log.info({ serials: changed.length, reason, ...target }, 'certificates revoked');
+    return { ...outcome, changed, already: found.length - changed.length, replaced };
+  }
+
   async restore(serial: string, { by, waitMs }: Pick<RevokeOptions, 'by' | 'waitMs'>): Promise<RevocationOutcome> {
-    const { revocations } = this.#parts;
-    const revocation = revocations.get(serial);
-    if (revocation === undefined) {
-      throw new SidekeyError('ERR_NOT_FOUND', `no unexpired certificate with the serial number ${serial} is revoked`);
-    }
-    if (revocation.reason !== 'certificate-hold') {
-      throw new SidekeyError(
-        'ERR_REVOCATION',
-        `the certificate ${serial} was revoked with the reason ${revocation.reason}, which is final (RFC 5280 section 5.3.1): only certificate-hold can be undone`,
-      );
-    }
-    await revocations.remove(serial, by);
+    const revocation = await this.#parts.revocations.remove(serial, by);
     const outcome = await this.#publish(waitMs === undefined ? {} : { waitMs });
     return { ...outcome, changed: [revocation], already: 0, replaced: { asked: 0, acknowledged: 0 } };
   }
@@ -138,28 +139,30 @@ export class LocalRevoker implements Revoker {
       throw new SidekeyError('ERR_NOT_FOUND', message);
     }
     if (found.length > MOST) {
-      const rule = 'revoke them by entry or by serial number';
+      const rule = 'revoke them by serial number, or taint the authority that issued them (docs/ca.md)';
       throw new SidekeyError('ERR_REVOCATION', `more than ${MOST} certificates have the ${what} ${value}: ${rule}`);
     }
     return found;
   }
 
   /** Waits until the holders of revoked SVIDs have acknowledged new ones, or for {@link HOLDERS_MS}. */
-  async #awaitHolders(reissued: readonly Promise<unknown>[]): Promise<{ asked: number; acknowledged: number }> {
+  async #awaitHolders(
+    reissued: readonly Promise<unknown>[],
+    spiffeIds: ReadonlySet<string>,
+  ): Promise<RevocationOutcome['replaced']> {
     const { ledger, clock, revocations } = this.#parts;
     const isRevoked = (serial: string) => revocations.get(serial) !== undefined;
     const asked = reissued.length;
-    if (asked === 0) return { asked, acknowledged: 0 };
     const end = performance.now() + HOLDERS_MS;
     await Promise.race([Promise.allSettled(reissued), delay(HOLDERS_MS, undefined, { ref: false })]);
-    const holders = () => holdersOf(ledger, isRevoked, clock.now());
+    const holders = () => holdersOf(ledger, spiffeIds, isRevoked, clock.now());
     await until(() => holders().size === 0, end - performance.now());
     return { asked, acknowledged: asked - Math.min(asked, holders().size) };
   }
 
   async #publish({ waitMs = WAIT_MS }: Pick<RevokeOptions, 'waitMs'>) {
     const { ca, clock, revocations } = this.#parts;
-    const wanted = revocations.list().filter(({ serial }) => !this.#held.has(serial));
+    const wanted = revocations.all().filter(({ serial }) => !this.#held.has(serial));
     const number = await ca.setRevoked(wanted);
     const publishedAt = clock.now();
     const { ledger, trustDomain } = this.#parts;

@@ -28,11 +28,11 @@ export interface RevocationProxy {
   /** The name of the secret, or the method of the Workload API. */
   readonly name: string;
   /**
-   * `refusing`: it acknowledged the lists, or read them over the Workload API. `waiting`: it was sent them, or is about to
-   * be. `unreachable`: it requests no bundle that has them.
+   * `refusing`: it acknowledged the lists. `informed`: it read them over the Workload API, whose clients may ignore them.
+   * `waiting`: it was sent them, or is about to be. `unreachable`: it requests no bundle that has them.
    */
-  readonly state: 'refusing' | 'waiting' | 'unreachable';
-  /** Since when it refuses, in milliseconds since the epoch; undefined in other states. */
+  readonly state: 'refusing' | 'informed' | 'waiting' | 'unreachable';
+  /** Since when it refuses, or when it read the lists, in milliseconds since the epoch; undefined in other states. */
   readonly since: number | undefined;
   /** The error text of its NACK; undefined if it sent none. */
   readonly rejection: string | undefined;

@@ -51,7 +51,7 @@ export async function openState(
   };
   const more = {
     ...passphrases,
-    ...{ jwt, upstream, dir, clock, log, lagging, using, revoked: registry.revocations.list() },
+    ...{ jwt, upstream, dir, clock, log, lagging, using, revoked: registry.revocations.all() },
     issuanceLog: issuances,
     audit: store.audit,
   };

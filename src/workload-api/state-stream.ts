@@ -234,7 +234,11 @@ export class StateStream implements StreamEnd, LedgerStream, Pushing {
     }
     this.#endHold();
     this.#awaitFacts(false);
-    if (found.version === this.#version) return false;
+    if (found.version === this.#version) {
+      // The same message may be of a newer bundle, whose change is in none of its fields.
+      this.#items = found.items;
+      return false;
+    }
     if (found.hasKeys) this.#stream.peer.verify();
     return this.#send(found);
   }

@@ -90,8 +90,10 @@ export class X509SvidFeed implements Feed {
   }
 
   #validLast(entry: Grant): X509Svid | undefined {
+    const { clock, identities } = this.#context;
     const last = this.#last.get(keyOf(entry));
-    return last !== undefined && isValidAt(last, this.#context.clock.now()) ? last : undefined;
+    if (last === undefined || identities.isRevoked(last.serial)) return undefined;
+    return isValidAt(last, clock.now()) ? last : undefined;
   }
 
   /** Watches the SVIDs of the caller's entries. */

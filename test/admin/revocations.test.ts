@@ -65,7 +65,7 @@ describe('POST /v1/revocations', () => {
       already: 0,
       replaced: { asked: 0, acknowledged: 0 },
       published_at: new Date(clock.now()).toISOString(),
-      proxy_counts: { refusing: 0, waiting: 0, unreachable: 0 },
+      proxy_counts: { refusing: 0, informed: 0, waiting: 0, unreachable: 0 },
       proxies: [],
     });
     const by = { kind: 'unix', uid: process.getuid!(), pid: process.pid };
@@ -93,7 +93,7 @@ describe('POST /v1/revocations', () => {
       proxy(5_002, 'waiting', { rejection: 'no', node: 'n' }),
     ];
     const { body } = await revoke({ serial: '0x0a01' });
-    assert.deepEqual(body.proxy_counts, { refusing: 1_200, waiting: 1, unreachable: 1 });
+    assert.deepEqual(body.proxy_counts, { refusing: 1_200, informed: 0, waiting: 1, unreachable: 1 });
     assert.equal(body.proxies.length, 1_000);
     const common = { uid: 7, name: 'ROOTCA' };
     assert.deepEqual(body.proxies.slice(0, 3), [
@@ -234,7 +234,7 @@ describe('GET /v1/revocations', () => {
       this_update: '1970-01-01T00:00:03.000Z',
       next_update: '1970-01-01T00:00:04.000Z',
     });
-    assert.deepEqual(whole.proxy_counts, { refusing: 1, waiting: 0, unreachable: 0 });
+    assert.deepEqual(whole.proxy_counts, { refusing: 1, informed: 0, waiting: 0, unreachable: 0 });
     const paged: string[] = [];
     for (let cursor = ''; ; ) {
       const { body } = await list(`?limit=2&cursor=${cursor}`);

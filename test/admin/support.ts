@@ -30,6 +30,7 @@ export const TOKEN = 'a-token-that-only-the-test-knows';
 export const NO_CA = {
   authorities: () => [],
   whyNotRevocable: () => undefined,
+  startRevocation: () => () => undefined,
   revocationLists: () => [],
   taint: async () => undefined,
   import: async () => undefined,

@@ -32,13 +32,20 @@ const REFUSES: RevocationProxy = {
 const WAITS: RevocationProxy = { ...REFUSES, pid: 12, node: 'web-2', state: 'waiting', since: undefined };
 const REJECTS: RevocationProxy = { ...WAITS, pid: 13, rejection: 'bad CRL' };
 const BEYOND: RevocationProxy = { ...WAITS, pid: 14, node: undefined, state: 'unreachable' };
+const INFORMED: RevocationProxy = {
+  ...REFUSES,
+  pid: 15,
+  node: undefined,
+  name: 'spiffe://ilinux.io',
+  state: 'informed',
+};
 
 describe('sidekey revoke', () => {
   test('says what was revoked, which proxies refuse it, and what stays', async (t) => {
     const { run, issue, revoker } = await start(t);
     await issue('0a01');
     await issue('0a02');
-    revoker.state.proxies = [REFUSES];
+    revoker.state.proxies = [REFUSES, INFORMED];
     const one = await run('revoke', '--serial', '0A:01', '--reason', 'key-compromise');
     assert.deepEqual([one.status, one.stderr], [0, '']);
     assert.match(
@@ -47,6 +54,8 @@ describe('sidekey revoke', () => {
     );
     assert.match(one.stdout, /\n1 certificate revoked\.\n/);
     assert.match(one.stdout, /\nweb-1 +11 +ROOTCA +refusing since 2026-06-01T00:00:00\.000Z\n/);
+    assert.match(one.stdout, /\n- +15 .* informed since 2026-06-01T00:00:00\.000Z, over the Workload API\n/);
+    assert.match(one.stdout, /libraries of SPIFFE ignore them/);
     assert.match(one.stdout, /open stay open.*max_connection_duration\n/);
     assert.match(one.stdout, /JWT-SVIDs are not revoked/);
     const { options } = revoker.asked[0]!;
@@ -63,19 +72,19 @@ describe('sidekey revoke', () => {
   test('exits with status 1 if a proxy does not refuse in time, and says which, why, and what to do', async (t) => {
     const { run, issue, revoker, registry } = await start(t);
     await issue('0a01');
-    revoker.state.proxies = [REFUSES, WAITS, REJECTS, BEYOND];
+    revoker.state.proxies = [REFUSES, INFORMED, WAITS, REJECTS, BEYOND];
     const { status, stdout, stderr } = await run('revoke', '--serial', '0a01');
     assert.equal(status, 1);
     assert.match(stdout, /web-2 +12 +ROOTCA +not yet: it has not answered\n/);
     assert.match(stdout, /web-2 +13 +ROOTCA +not yet: it rejected them: bad CRL\n/);
     assert.match(stdout, /- +14 +ROOTCA +unreachable: it requests no bundle with the lists\n/);
     assert.match(stdout, /let it request its validation context over SDS/);
-    assert.match(stderr, /^sidekey: revoked, but 3 of 4 proxies do not have the lists yet: sidekey revoke list /);
+    assert.match(stderr, /^sidekey: revoked, but 3 of 5 proxies do not have the lists yet: sidekey revoke list /);
     assert.equal(registry.revocations.size, 1);
     const json = await run('revoke', '--serial', '0a01', '-o', 'json');
     assert.equal(json.status, 1);
     const { already, proxy_counts } = JSON.parse(json.stdout);
-    assert.deepEqual([already, proxy_counts], [1, { refusing: 1, waiting: 2, unreachable: 1 }]);
+    assert.deepEqual([already, proxy_counts], [1, { refusing: 1, informed: 1, waiting: 2, unreachable: 1 }]);
   });
 
   test('list shows revocations, lists and proxies; undo ends a hold', async (t) => {

@@ -115,6 +115,23 @@ describe('the live join', () => {
     assert.match(new X509Certificate(svid!.certificateChain).subjectAltName!, /new\.ilinux\.io/);
   });
 
+  it('does not hand out an SVID that was revoked as soon as it was recorded', async (t) => {
+    const { identities, create, registry, clock, hook, issued } = await makeJoin(t);
+    const web = await create('/web', ['unix:uid:1']);
+    const caller = identities.caller(new ScriptedPeer('unix:uid:1'));
+    hook.onRecorded = async (serials) => {
+      hook.onRecorded = async () => undefined;
+      const terms = { authorityId: 'ab', spiffeId: WEB, entryId: web.id, reason: 'key-compromise' } as const;
+      const times = { revokedAt: clock.now(), notAfter: clock.now() + 2 * HALF_LIFE };
+      await registry.revocations.add(serials.map((serial) => ({ serial, ...terms, ...times })));
+      await Promise.all(identities.replaceRevoked());
+    };
+    const svid = await identities.svid(caller, web);
+    assert.equal(registry.revocations.get(svid!.serial), undefined);
+    assert.equal((await issued()).length, 2);
+    assert.equal(identities.peekSvid(caller, web)!.serial, svid!.serial);
+  });
+
   it('gives no renewed SVID to a caller that no longer matches', async (t) => {
     const { identities, create, clock } = await makeJoin(t);
     const web = await create('/web', ['unix:uid:1']);

@@ -31,6 +31,8 @@ export interface Join {
   readonly registry: Registry;
   readonly ca: CertificateAuthority;
   readonly identities: Identities;
+  /** Awaited after each issuance is recorded, before its SVID is handed out; set by tests. */
+  readonly hook: { onRecorded: (serials: readonly string[]) => Promise<unknown> };
   /** Serials of all that was issued so far, the newest first. */
   issued(): Promise<string[]>;
   create(path: string, selectors: readonly string[], more?: Record<string, unknown>): Promise<Grant>;
@@ -39,6 +41,7 @@ export interface Join {
 export async function makeJoin(t: TestContext, bundleFor: 'identified' | 'anyone' = 'identified'): Promise<Join> {
   const directory = mkdtempSync(path.join(tmpdir(), 'sidekey-'));
   const clock = new TestClock();
+  const hook: Join['hook'] = { onRecorded: async () => undefined };
   const store = openSqliteStore({ path: path.join(directory, 'sidekey.db'), trustDomain: TRUST_DOMAIN });
   const registry = await openRegistry({ store, trustDomain: TRUST_DOMAIN, clock, log });
   const ca = await openCertificateAuthority({
@@ -46,7 +49,12 @@ export async function makeJoin(t: TestContext, bundleFor: 'identified' | 'anyone
     dir: path.join(directory, 'ca'),
     clock,
     log,
-    issuanceLog: store.issuances,
+    issuanceLog: {
+      recordIssuances: async (records) => {
+        await store.issuances.recordIssuances(records);
+        await hook.onRecorded(records.map(({ serial }) => serial));
+      },
+    },
     caTtl: 86_400,
     rootTtl: 315_576_000,
     rootPublishTime: 86_400,
@@ -76,6 +84,7 @@ export async function makeJoin(t: TestContext, bundleFor: 'identified' | 'anyone
     registry,
     ca,
     identities,
+    hook,
     issued: async () => (await store.issuances.newest({ limit: 1_000 })).map(({ serial }) => serial),
     async create(name, selectors, more = {}) {
       const json = { spiffe_id: `spiffe://${TRUST_DOMAIN}${name}`, selectors: selectors.map(splitSelector), ...more };

@@ -46,9 +46,9 @@ test('a certificate is revoked once: the first revocation stays, and only new on
   });
   await revocations.add([revocation(opened, '01')], BY);
   const twice = [
-    revocation(opened, '01', { reason: 'superseded' }),
-    revocation(opened, '02'),
-    revocation(opened, '02'),
+    revocation(opened, '01', { reason: 'certificate-hold' }),
+    revocation(opened, '02', { reason: 'certificate-hold' }),
+    revocation(opened, '02', { reason: 'certificate-hold' }),
   ];
   assert.deepEqual(serials(await revocations.add(twice, BY)), ['02']);
   assert.deepEqual(await revocations.add(twice, BY), []);
@@ -57,10 +57,26 @@ test('a certificate is revoked once: the first revocation stays, and only new on
   await revocations.remove('02', BY);
   assert.equal(told, 3);
   stop();
-  await revocations.remove('01', BY);
+  await revocations.add([revocation(opened, '03')], BY);
   assert.equal(told, 3);
-  assert.deepEqual(revocations.list(), []);
-  await refuses(revocations.remove('01', BY), 'ERR_NOT_FOUND');
+  await refuses(revocations.remove('02', BY), 'ERR_NOT_FOUND');
+});
+
+test('a final revocation replaces a hold, and can not be undone, also if both come at once', async (t) => {
+  const opened = await open(t);
+  const { registry, store, clock, file } = opened;
+  const { revocations } = registry;
+  const held = revocation(opened, '01', { reason: 'certificate-hold' });
+  await revocations.add([held], BY);
+  await clock.advance(1);
+  const final: Revocation = { ...held, revokedAt: clock.now(), reason: 'superseded' };
+  const [replaced, undone] = await Promise.allSettled([revocations.add([final], BY), revocations.remove('01', BY)]);
+  assert.deepEqual(replaced, { status: 'fulfilled', value: [final] });
+  assert.equal(undone.status === 'rejected' && undone.reason.code, 'ERR_REVOCATION');
+  const again = await open(t, { file, clock });
+  for (const one of [revocations, again.registry.revocations]) assert.deepEqual(one.list(), [final]);
+  const { before, after } = JSON.parse((await linesOf(store.audit)).at(-1)!);
+  assert.deepEqual([before.reason, after.reason], ['certificate-hold', 'superseded']);
 });
 
 test('the audit has a row for each revocation and each that is undone, with reason, entry and actor', async (t) => {
@@ -102,6 +118,7 @@ test('a revocation counts until its certificate has ended, and then is removed',
   assert.deepEqual(serials(revocations.list()), ['02']);
   assert.equal(revocations.size, 1);
   assert.ok(revocations.get('01'), 'until it is removed');
+  assert.deepEqual(serials(revocations.all()), ['01', '02']);
   let told = 0;
   revocations.onChange(() => {
     told += 1;
@@ -136,7 +153,7 @@ test('a revocation that the store refuses is in force nowhere', async (t) => {
   registry.revocations.onChange(() => {
     told += 1;
   });
-  await registry.revocations.add([revocation(opened, '01')]);
+  await registry.revocations.add([revocation(opened, '01', { reason: 'certificate-hold' })]);
   await store.close();
   await refuses(registry.revocations.add([revocation(opened, '02')]), 'ERR_STORE');
   await refuses(registry.revocations.remove('01'), 'ERR_STORE');

@@ -59,15 +59,7 @@ export class RegistryRevoker implements Revoker {
   }
 
   async restore(serial: string, { by }: Pick<RevokeOptions, 'by' | 'waitMs'>): Promise<RevocationOutcome> {
-    const { revocations } = this.#parts.registry;
-    const { reason } = revocations.get(serial) ?? { reason: 'certificate-hold' };
-    if (reason !== 'certificate-hold') {
-      throw new SidekeyError(
-        'ERR_REVOCATION',
-        `${serial} was revoked with the reason ${reason}, which can't be undone`,
-      );
-    }
-    return this.#outcome([await revocations.remove(serial, by)], 0);
+    return this.#outcome([await this.#parts.registry.revocations.remove(serial, by)], 0);
   }
 
   list() {

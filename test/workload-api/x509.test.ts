@@ -3,7 +3,9 @@
 import assert from 'node:assert/strict';
 import { createPrivateKey, createPublicKey } from 'node:crypto';
 import { userInfo } from 'node:os';
+import path from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
+import Sqlite from 'better-sqlite3';
 import { certificatesOf } from '../../src/cli/der.ts';
 import { Status } from '../../src/wire/types.ts';
 import { makeCertificate } from '../support/certificates.ts';
@@ -130,6 +132,25 @@ describe('FetchX509SVID', { timeout: 60_000 }, () => {
     await server.remove(api);
     const { code, details } = await stream.status;
     assert.deepEqual([code, details], [Status.PERMISSION_DENIED, 'no identity issued']);
+  });
+
+  it('does not send a revoked SVID again, even if there is no new one', async (t) => {
+    const server = await start(t);
+    await server.create(WEB);
+    server.clock.advance(1_000);
+    await server.create(API);
+    const stream = server.client().x509Svids();
+    assert.equal((await stream.next()).svids.length, 2);
+    const db = new Sqlite(path.join(server.dataDir, 'sidekey.db'));
+    t.after(() => db.close());
+    db.exec("CREATE TRIGGER no_more BEFORE INSERT ON issuances BEGIN SELECT RAISE(ABORT, 'no'); END");
+    await server.admin.json('POST', '/v1/revocations', { body: { spiffe_id: WEB, now: true } });
+    const { svids, crl } = await stream.next();
+    assert.ok(crl.length > 0);
+    assert.deepEqual(
+      svids.map(({ spiffeId }) => spiffeId),
+      [API],
+    );
   });
 
   it('sends nothing when nothing that the message has changes', async (t) => {

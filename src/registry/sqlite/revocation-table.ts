@@ -19,7 +19,8 @@ export function revocationTable({ db, read, write }: Access, logs: Logs): Revoca
   const insert = db.prepare<[Revocation]>(`
     INSERT INTO revocations (serial, authority_id, spiffe_id, entry_id, not_after, revoked_at, reason)
     VALUES (@serial, @authorityId, @spiffeId, @entryId, @notAfter, @revokedAt, @reason)
-    ON CONFLICT DO NOTHING`);
+    ON CONFLICT (serial) DO UPDATE SET revoked_at = excluded.revoked_at, reason = excluded.reason
+      WHERE revocations.reason = 'certificate-hold' AND excluded.reason <> 'certificate-hold'`);
   const remove = db.prepare<[string]>('DELETE FROM revocations WHERE serial = ?');
   const removeEnded = db
     .prepare<[number], string>('DELETE FROM revocations WHERE not_after < ? RETURNING serial')

@@ -3,7 +3,7 @@
  * state in memory; a store throws them for the stored state, which another server may have changed.
  */
 
-import { FILE_SOURCE, type Problem, SidekeyError } from '../../base/index.ts';
+import { FILE_SOURCE, type Problem, type Revocation, SidekeyError } from '../../base/index.ts';
 import type { Entry } from '../entry-fields.ts';
 import { entryToJson } from '../entry-json.ts';
 
@@ -103,6 +103,14 @@ export function staleName(
 /** ERR_NOT_FOUND: the write removes the revocation of a certificate that is not revoked. */
 export function noSuchRevocation(serial: string): SidekeyError {
   return new SidekeyError('ERR_NOT_FOUND', `the certificate with the serial number ${serial} is not revoked`);
+}
+
+/** ERR_REVOCATION: the write undoes a revocation that is final. */
+export function finalRevocation({ serial, reason }: Pick<Revocation, 'serial' | 'reason'>): SidekeyError {
+  return new SidekeyError(
+    'ERR_REVOCATION',
+    `the certificate ${serial} was revoked with the reason ${reason}, which is final (RFC 5280 section 5.3.1): only certificate-hold can be undone`,
+  );
 }
 
 /** ERR_REVISION: the write removes another revocation of the certificate than the present one. */

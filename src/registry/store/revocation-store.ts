@@ -8,7 +8,7 @@ export interface RevocationStore {
   load(): Promise<Revocation[]>;
   /**
    * Durable when the promise resolves. One transaction: if it throws, nothing has changed. A serial number that another
-   * server has revoked in the meantime keeps that revocation.
+   * server has revoked in the meantime keeps that revocation, except that a final one replaces a hold.
    * @param events rows for the audit, added in the same transaction
    * @throws ERR_STORE
    */

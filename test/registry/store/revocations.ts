@@ -44,7 +44,7 @@ export function testRevocations(database: MakeDatabase): void {
     );
   });
 
-  test('a revocation that another server made first stays as it is, and only that one can be removed', async (t) => {
+  test('a revocation that another server made first stays as it is, unless it is a hold, and only that one can be removed', async (t) => {
     const shared = database(t);
     const [store, other] = [(await shared.open()).revocations, (await shared.open()).revocations];
     const first = revocation('01');
@@ -57,6 +57,9 @@ export function testRevocations(database: MakeDatabase): void {
     assert.deepEqual(bySerial(await store.load()), [first, revocation('02')]);
     await other.remove([first]);
     assert.deepEqual(await store.load(), [revocation('02')]);
+    await store.add([second]);
+    await other.add([first]);
+    assert.deepEqual(bySerial(await store.load()), [first, revocation('02')]);
   });
 
   test('revocations of one call are recorded all or none, with their rows of the audit', async (t) => {
