@@ -188,7 +188,9 @@ export const DOCTOR = titled(
       revocation: Type.Object(
         {
           revoked: { ...Count, description: 'unexpired certificates that are revoked' },
-          lists: { ...Count, description: 'revocation lists in the bundle' },
+          lists: Type.Array(Type.Object({ authority_id: Type.String(), next_update: Timestamp }, CLOSED), {
+            description: 'revocation lists in the bundle',
+          }),
           why_not: { ...MaybeText, description: 'why there can be no lists now; null: there can' },
         },
         CLOSED,

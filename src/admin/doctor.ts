@@ -112,7 +112,9 @@ export function addDoctorRoutes(app: FastifyInstance, parts: DoctorRoutesParts):
         ...listAuthorities(ca),
         revocation: {
           revoked: registry.revocations.size,
-          lists: ca.revocationLists().length,
+          lists: ca.revocationLists().map(({ authorityId, nextUpdate }) => {
+            return { authority_id: authorityId, next_update: time(nextUpdate) };
+          }),
           why_not: ca.whyNotRevocable() ?? null,
         },
         last_issued_at: newest === undefined ? null : time(newest.issuedAt),

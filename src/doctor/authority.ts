@@ -76,7 +76,7 @@ export function judgeAuthority(known: KnownAuthorities, now: number): Finding[] 
     });
   }
   findings.push(...judgeRoots(known, live, server), ...judgeRotation(authorities, server));
-  findings.push(...judgeJwtKeys(known.authorities, server), ...judgeRevocation(known.revocation));
+  findings.push(...judgeJwtKeys(known.authorities, server), ...judgeRevocation(known, live));
   if (lastIssued !== null && Date.parse(lastIssued) > server + CLOCK_OFF_MS) {
     findings.push({
       rule: 'clock-set-back',
@@ -128,9 +128,14 @@ function judgeRoots({ upstream }: KnownAuthorities, live: readonly Authority[], 
   ];
 }
 
-/** Reports that proxies accept revoked certificates, since no list has them. */
-function judgeRevocation({ revoked, lists, why_not: reason }: KnownAuthorities['revocation']): Finding[] {
-  if (revoked === 0 || lists > 0) return [];
+/**
+ * Reports that proxies accept revoked certificates, since no list has them; or refuse good ones, since an authority has no
+ * list beside those of others, or one that ends before it.
+ */
+function judgeRevocation({ revocation }: KnownAuthorities, live: readonly Authority[]): Finding[] {
+  const { revoked, lists, why_not: reason } = revocation;
+  if (lists.length > 0) return live.flatMap((one) => judgeList(one, lists));
+  if (revoked === 0) return [];
   return [
     {
       rule: 'revoked-accepted',
@@ -142,6 +147,27 @@ function judgeRevocation({ revoked, lists, why_not: reason }: KnownAuthorities['
         reason === null
           ? 'find the reason in the log of the server, at "the authorities could not be renewed", and correct it: the server tries again every 30 seconds'
           : 'remove that root, or the settings of the upstream, and start the server again; or let the certificates end: sidekey revoke list',
+    },
+  ];
+}
+
+function judgeList(
+  { id, role, state, not_after: end }: Authority,
+  lists: DoctorJson['revocation']['lists'],
+): Finding[] {
+  const list = lists.find((one) => one.authority_id === id);
+  if (state === 'prepared' || (list !== undefined && Date.parse(list.next_update) >= Date.parse(end))) return [];
+  return [
+    {
+      rule: 'revocation-list-missing',
+      severity: 'error',
+      place: `authority ${id}`,
+      problem:
+        list === undefined
+          ? `the ${role} has no revocation list, and other authorities have one`
+          : `the revocation list of the ${role} ends at ${list.next_update}, before the authority does`,
+      why: `proxies refuse every certificate under it${list === undefined ? '' : ' then'}`,
+      fix: 'restart the server: it signs all lists again; and report this fault',
     },
   ];
 }

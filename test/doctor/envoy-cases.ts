@@ -7,7 +7,7 @@ import { call } from '../../envoy-examples/demo/http.ts';
 import { freePorts } from '../../envoy-examples/demo/ports.ts';
 import { makeCertificate } from '../support/certificates.ts';
 import { startInnerServer } from '../support/inner-server.ts';
-import { httpFilter, pipeCluster, secretConfig, startEnvoy, tlsListener } from '../support/running-envoy.ts';
+import { httpFilter, pipeCluster, sdsSource, secretConfig, startEnvoy, tlsListener } from '../support/running-envoy.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import type { EnvoyCase } from './case.ts';
 
@@ -16,18 +16,7 @@ const WEB = 'spiffe://ilinux.io/web';
 const CLIENT = 'spiffe://ilinux.io/client';
 const TYPE = 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3';
 
-const SOURCE = {
-  config: {
-    resource_api_version: 'V3',
-    api_config_source: {
-      api_type: 'GRPC',
-      transport_api_version: 'V3',
-      grpc_services: {
-        envoy_grpc: { cluster_name: 'sidekey', retry_policy: { retry_back_off: { base_interval: '0.1s' } } },
-      },
-    },
-  },
-};
+const SOURCE = sdsSource();
 
 function common(me: string, peer: string) {
   return {

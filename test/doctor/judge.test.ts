@@ -74,7 +74,7 @@ const WELL: DoctorJson = {
   ambiguous_labels: { count: 0, sample: [] },
   authorities: [authority('root', -1, 3650), authority('intermediate', -1, 1)],
   upstream: null,
-  revocation: { revoked: 0, lists: 0, why_not: null },
+  revocation: { revoked: 0, lists: [], why_not: null },
   last_issued_at: day(-0.5),
   usage: [{ setting: '--max-streams-per-uid', owner: 'uid 0', used: 3, limit: 20_000 }],
   unseen_callers: { count: 0, uid: null, last_at: null },
@@ -211,10 +211,33 @@ const cases: readonly [string, Partial<DoctorJson>, string, Finding['severity'],
   ],
   [
     'revoked certificates without lists',
-    { revocation: { revoked: 2, lists: 0, why_not: 'the roots belong to the upstream' } },
+    { revocation: { revoked: 2, lists: [], why_not: 'the roots belong to the upstream' } },
     'revoked-accepted',
     'error',
     /2 revoked certificates are accepted/,
+  ],
+  [
+    'an authority without a revocation list beside one that has one',
+    { revocation: { revoked: 1, lists: [{ authority_id: 'root', next_update: day(9_999) }], why_not: null } },
+    'revocation-list-missing',
+    'error',
+    /the intermediate has no revocation list, and other authorities have one/,
+  ],
+  [
+    'a revocation list that ends before its authority',
+    {
+      revocation: {
+        revoked: 1,
+        lists: ['root', 'intermediate'].map((id) => ({
+          authority_id: id,
+          next_update: day(id === 'root' ? 9_999 : 0.01),
+        })),
+        why_not: null,
+      },
+    },
+    'revocation-list-missing',
+    'error',
+    /the revocation list of the intermediate ends at .*, before the authority does/,
   ],
   ['an issuance in the future', { last_issued_at: day(1) }, 'clock-set-back', 'error', /it issued a certificate at/],
   [

@@ -7,24 +7,13 @@ import { call } from '../../envoy-examples/demo/http.ts';
 import { freePorts } from '../../envoy-examples/demo/ports.ts';
 import { lintBootstrap } from '../../src/envoy/lint/lint.ts';
 import { startInnerServer } from '../support/inner-server.ts';
-import { httpFilter, pipeCluster, secretConfig, startEnvoy, tlsListener } from '../support/running-envoy.ts';
+import { httpFilter, pipeCluster, sdsSource, secretConfig, startEnvoy, tlsListener } from '../support/running-envoy.ts';
 import { ENVOYS } from './support.ts';
 
 const HOST = 'db.example';
 const TYPE = 'type.googleapis.com/envoy.extensions';
 const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
-const GRPC = { envoy_grpc: { cluster_name: 'sidekey', retry_policy: { retry_back_off: { base_interval: '0.1s' } } } };
-const SOURCE = {
-  config: {
-    resource_api_version: 'V3',
-    api_config_source: {
-      api_type: 'GRPC',
-      transport_api_version: 'V3',
-      set_node_on_first_message_only: true,
-      grpc_services: GRPC,
-    },
-  },
-};
+const SOURCE = sdsSource();
 const id = (name: string) => `spiffe://ilinux.io/${name}`;
 
 const certificate = (name: string) => ({ tls_certificate_sds_secret_configs: [secretConfig(id(name), SOURCE)] });

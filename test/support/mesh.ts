@@ -3,7 +3,15 @@
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import { freePorts } from '../../envoy-examples/demo/ports.ts';
-import { httpFilter, pipeCluster, type RunningEnvoy, secretConfig, startEnvoy, tlsListener } from './running-envoy.ts';
+import {
+  httpFilter,
+  pipeCluster,
+  type RunningEnvoy,
+  sdsSource,
+  secretConfig,
+  startEnvoy,
+  tlsListener,
+} from './running-envoy.ts';
 import { type Served, serve, TRUST_DOMAIN } from './serve.ts';
 
 export const DOMAIN = `spiffe://${TRUST_DOMAIN}`;
@@ -11,18 +19,7 @@ export const DOMAIN = `spiffe://${TRUST_DOMAIN}`;
 export const [WEB, OTHER, CLIENT] = [`${DOMAIN}/web`, `${DOMAIN}/other`, `${DOMAIN}/client`];
 const TLS = 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3';
 
-const SOURCE = {
-  config: {
-    resource_api_version: 'V3',
-    api_config_source: {
-      api_type: 'GRPC',
-      transport_api_version: 'V3',
-      grpc_services: {
-        envoy_grpc: { cluster_name: 'sidekey', retry_policy: { retry_back_off: { base_interval: '0.1s' } } },
-      },
-    },
-  },
-};
+const SOURCE = sdsSource();
 
 const common = (name: string) => ({
   tls_certificate_sds_secret_configs: secretConfig(name, SOURCE),

@@ -85,6 +85,22 @@ export interface SecretSource {
   readonly bootstrap: Bootstrap;
 }
 
+/** SDS, state of the world, at a cluster of the bootstrap, which is tried again soon. */
+export function sdsSource(cluster = 'sidekey', retryAfter = '0.1s'): Pick<SecretSource, 'config'> {
+  const retry = { retry_back_off: { base_interval: retryAfter } };
+  return {
+    config: {
+      resource_api_version: 'V3',
+      api_config_source: {
+        api_type: 'GRPC',
+        transport_api_version: 'V3',
+        set_node_on_first_message_only: true,
+        grpc_services: { envoy_grpc: { cluster_name: cluster, retry_policy: retry } },
+      },
+    },
+  };
+}
+
 /** A secret's reference. */
 export function secretConfig(name: string, { config }: Pick<SecretSource, 'config'>, more: object = {}) {
   return { name, sds_config: { ...config, ...more } };

@@ -10,7 +10,7 @@ import tls from 'node:tls';
 import { freePorts } from '../../../envoy-examples/demo/ports.ts';
 import { Secret } from '../../../src/gen/envoy/extensions/transport_sockets/tls/v3/secret.ts';
 import type { TrustBundle } from '../../../src/spiffe/bundle.ts';
-import { httpFilter, pipeCluster, secretConfig, startEnvoy } from '../../support/running-envoy.ts';
+import { httpFilter, pipeCluster, sdsSource, secretConfig, startEnvoy } from '../../support/running-envoy.ts';
 import { SecretPusher } from '../../support/secret-pusher.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 import { contextSecret, leafOnlySecret } from './contexts.ts';
@@ -18,19 +18,7 @@ import { greet, startGreeter } from './greeting.ts';
 import type { Certified, LeafName, Pki } from './pki.ts';
 import { hostOf, PORT_HEADER, RESUMED_HEADER, startUpstream } from './upstream.ts';
 
-const SOURCE = {
-  config: {
-    resource_api_version: 'V3',
-    api_config_source: {
-      api_type: 'GRPC',
-      transport_api_version: 'V3',
-      set_node_on_first_message_only: true,
-      grpc_services: [
-        { envoy_grpc: { cluster_name: 'sds', retry_policy: { retry_back_off: { base_interval: '0.05s' } } } },
-      ],
-    },
-  },
-};
+const SOURCE = sdsSource('sds', '0.05s');
 
 /** Names of secrets that are validation contexts: of the SPIFFE validator, or plain. */
 const CONTEXTS = [
