@@ -70,7 +70,7 @@ test('npm run demo -- --check shows all of it and leaves nothing behind', { skip
   const { status, output } = await demo.ended;
   assert.equal(status, 0, output);
   assert.doesNotMatch(output, /✗/);
-  assert.equal(output.match(/✓/g)?.length, 18, output);
+  assert.equal(output.match(/✓/g)?.length, 19, output);
   const [, before, after] = output.split(/sidekey ca show, before:|and after:/);
   const roots = (shown?: string) =>
     shown

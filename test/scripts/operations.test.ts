@@ -38,6 +38,9 @@ const WHOLE: Readonly<Record<string, string>> = {
   ].join(' && '),
   'bin/sidekey entry update ID --federates-with partner.example':
     'bin/sidekey entry update spiffe://example.org/web --federates-with partner.example',
+  'sidekey entry delete ID --revoke':
+    'sidekey entry create --entry-id gone --spiffe-id spiffe://example.org/gone --selector unix:uid:78 && sidekey entry delete gone --revoke',
+  'sidekey revoke': 'sidekey fetch x509 >/dev/null && sidekey revoke --spiffe-id spiffe://example.org/root',
   'sidekey apply': 'sidekey apply -f /etc/sidekey/entries.yaml --dry-run',
   'sidekey apply -f FILE_OR_DIR': 'sidekey apply -f /etc/sidekey/more.yaml',
   'bin/sidekey completion bash|zsh|fish':
