@@ -1,7 +1,7 @@
 /**
- * `npm test [-- FILE_OR_FOLDER…]`: runs the tests, all by default, and lists at the end what was skipped and why. Files
- * that failed while others ran beside them, if they are few, run once more, one at a time: on a busy machine a test may
- * miss a time limit. The second result counts, and the list at the end names those files.
+ * `npm test [-- FILE_OR_FOLDER…]`: runs the tests, all by default, and lists at the end each skipped test with its
+ * reason. If at most {@link REPEATED_FILES} files fail, they run once more, one at a time: on a busy machine a test may miss
+ * a time limit. The second result counts, and the list at the end names those files.
  */
 
 import { once } from 'node:events';

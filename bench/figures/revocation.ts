@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { connect } from 'node:tls';
 import Sqlite from 'better-sqlite3';
 import { findEnvoy } from '../../scripts/find-envoy.ts';
-import { CLIENT, DOMAIN, startMesh } from '../../test/support/mesh.ts';
+import { CLIENT, createEntry, DOMAIN, startMesh } from '../../test/support/mesh.ts';
 import { type Credentials, fetchCredentials, mtlsRequest } from '../../test/support/mtls-client.ts';
 import { type Served, serve, TRUST_DOMAIN } from '../../test/support/serve.ts';
 import { type Cleanup, type Figure, percentile, round } from '../figure.ts';
@@ -74,8 +74,7 @@ export async function revocationStreams(cleanup: Cleanup): Promise<Figure[]> {
 
 async function streams(cleanup: Cleanup, count: number, revoked: number): Promise<number> {
   const server = await serve(cleanup);
-  const selectors = [{ type: 'unix', value: `uid:${process.getuid!()}` }];
-  await server.request('POST', '/v1/entries', { spiffe_id: CLIENT, selectors });
+  await createEntry(server, CLIENT);
   const client = Program.start(cleanup, 'client-program.ts');
   const options: OpenOptions = {
     ...{ socket: server.socket, connections: Math.min(count, CONNECTIONS), names: Array<string>(count).fill(DOMAIN) },
@@ -106,8 +105,7 @@ async function streams(cleanup: Cleanup, count: number, revoked: number): Promis
 /** In KiB: what a server with many revocations needs more than before, after a restart and right after the call. */
 async function memoryOfMany(cleanup: Cleanup): Promise<{ kept: number; afterCall: number }> {
   const first = await serve(cleanup);
-  const selectors = [{ type: 'unix', value: `uid:${process.getuid!()}` }];
-  await first.request('POST', '/v1/entries', { spiffe_id: CLIENT, selectors });
+  await createEntry(first, CLIENT);
   await fetchCredentials(first.socket, CLIENT);
   await first.stop();
   const server = await serve(cleanup, { place: first });
@@ -120,7 +118,7 @@ async function memoryOfMany(cleanup: Cleanup): Promise<{ kept: number; afterCall
   return { kept: (await settledMemory(again.pid)) - before, afterCall };
 }
 
-/** Puts issuances of one entry on record, as if the server had issued so many. */
+/** Adds issuances of one entry to the record of the server. */
 function addIssuances(server: Served, count: number): void {
   const db = new Sqlite(`${server.dataDir}/sidekey.db`);
   const { sequence, authority_id: authority } = db

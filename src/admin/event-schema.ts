@@ -1,7 +1,7 @@
 /** JSON schemas of events about streams, entries, issuances, revocations and authorities. */
 
 import Type, { type Static } from 'typebox';
-import { ISSUANCE_KINDS, REVOCATION_REASONS, type RevocationReason } from '../base/index.ts';
+import { ISSUANCE_KINDS, REVOCATION_REASON_NAMES } from '../base/index.ts';
 import { AUTHORITY_STATES, type AuthorityMove } from '../ca/index.ts';
 import { titled } from './titled.ts';
 
@@ -68,7 +68,7 @@ const REVOCATION_EVENT = titled(
       serial: Type.String(),
       spiffe_id: Type.String(),
       entry_id: Type.String(),
-      reason: Type.Enum(Object.keys(REVOCATION_REASONS) as RevocationReason[]),
+      reason: Type.Enum([...REVOCATION_REASON_NAMES]),
     },
     { ...CLOSED, description: 'of revoked and restored' },
   ),

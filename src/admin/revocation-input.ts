@@ -1,10 +1,17 @@
 /** Reads requests to revoke certificates. */
 
-import { nearest, type Problem, type RevocationReason, SidekeyError } from '../base/index.ts';
+import {
+  isRevocationReason,
+  MAX_REVOCATION_WAIT as MAX_WAIT,
+  nearest,
+  type Problem,
+  REVOCATION_REASON_NAMES as REASONS,
+  type RevocationReason,
+  SidekeyError,
+} from '../base/index.ts';
 import type { RevocationTarget } from '../revocation/index.ts';
 import { parseSpiffeId, SpiffeIdError, type TrustDomain, trustDomainOf } from '../spiffe/index.ts';
 import { isObject } from './entry-requests.ts';
-import { MAX_WAIT, REASONS } from './revocation-schema.ts';
 import { readSerial } from './serial.ts';
 
 const TARGETS = ['serial', 'spiffe_id', 'entry_id'] as const;
@@ -28,7 +35,7 @@ export function readRevocationInput(body: unknown, trustDomain: TrustDomain): Re
   const unknown = Object.keys(body).find((name) => !MEMBERS.includes(name));
   if (unknown !== undefined) fault(`/${unknown.slice(0, 100)}`, 'there is no such field', BODY_RULE);
   const { reason = 'unspecified', now = false, wait = 0 } = body;
-  if (!isReason(reason)) fault('/reason', `it is ${brief(reason)}${meant(reason)}`, REASON_RULE);
+  if (!isRevocationReason(reason)) fault('/reason', `it is ${brief(reason)}${meant(reason)}`, REASON_RULE);
   if (typeof now !== 'boolean') fault('/now', `it is ${brief(now)}`, 'it is true or false');
   if (typeof wait !== 'number' || !(wait >= 0 && wait <= MAX_WAIT)) {
     fault('/wait', `it is ${brief(wait)}`, `it is a number of seconds from 0 to ${MAX_WAIT}`);
@@ -47,10 +54,6 @@ export function readRevocationInput(body: unknown, trustDomain: TrustDomain): Re
 }
 
 const REASON_RULE = `it is one of ${REASONS.join(', ')}`;
-
-function isReason(value: unknown): value is RevocationReason {
-  return (REASONS as readonly unknown[]).includes(value);
-}
 
 function meant(value: unknown): string {
   const alike = typeof value === 'string' ? nearest(value.slice(0, 100), REASONS) : undefined;

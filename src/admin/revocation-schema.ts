@@ -1,7 +1,7 @@
 /** JSON schemas of revocations. */
 
 import Type, { type Static } from 'typebox';
-import { REVOCATION_REASONS, type RevocationReason } from '../base/index.ts';
+import { MAX_REVOCATION_WAIT as MAX_WAIT, REVOCATION_REASON_NAMES as REASONS } from '../base/index.ts';
 import { titled } from './titled.ts';
 
 const CLOSED = { additionalProperties: false } as const;
@@ -10,13 +10,9 @@ const MaybeTimestamp = Type.Union([Timestamp, Type.Null()]);
 const MaybeText = Type.Union([Type.String(), Type.Null()]);
 const count = (description: string) => Type.Integer({ minimum: 0, description });
 
-export const REASONS = Object.keys(REVOCATION_REASONS) as RevocationReason[];
 const Reason = Type.Enum([...REASONS], {
   description: 'RFC 5280 section 5.3.1; only certificate-hold can be undone',
 });
-
-/** Longest time that a request may wait for proxies, in seconds. */
-export const MAX_WAIT = 20;
 
 const REVOCATION = titled(
   'Revocation',

@@ -17,7 +17,7 @@ const ROUTES: Readonly<Record<string, Needs>> = {
   'PATCH /v1/entries/:id': 'entries',
   'DELETE /v1/entries/:id': 'entries',
   'GET /v1/revocations': 'read',
-  // Who may delete an entry may also end what was issued for it.
+  // The role that may delete an entry may also revoke the certificates of the entry.
   'POST /v1/revocations': 'entries',
   'DELETE /v1/revocations/:serial': 'entries',
   'GET /v1/aliases': 'read',

@@ -41,7 +41,14 @@ export {
   diskOf,
   planDescriptors,
 } from './resources.ts';
-export { REVOCATION_REASONS, type Revocation, type RevocationReason } from './revocation.ts';
+export {
+  isRevocationReason,
+  MAX_REVOCATION_WAIT,
+  REVOCATION_REASON_NAMES,
+  REVOCATION_REASONS,
+  type Revocation,
+  type RevocationReason,
+} from './revocation.ts';
 export { includesRole, ROLES, type Role } from './roles.ts';
 export { commandLine, isShownWhole, shellQuote } from './shell.ts';
 export { Slices } from './slices.ts';

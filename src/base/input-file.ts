@@ -20,7 +20,7 @@ const PIPE_POLL_MS = 20;
 
 /**
  * The bytes of a regular file, or of a pipe that is a descriptor of this process (`/dev/stdin`, `<(command)`).
- * @param check called with what was opened, before it is read @throws what `check` throws
+ * @param check called with the status of the open file, before it is read; its error is thrown
  * @throws Error of open(2) or read(2), or with a message for the user if it is something else, larger, or takes too
  * long
  */

@@ -15,6 +15,15 @@ export const REVOCATION_REASONS = {
 } as const;
 export type RevocationReason = keyof typeof REVOCATION_REASONS;
 
+export const REVOCATION_REASON_NAMES = Object.keys(REVOCATION_REASONS) as RevocationReason[];
+
+export function isRevocationReason(value: unknown): value is RevocationReason {
+  return (REVOCATION_REASON_NAMES as readonly unknown[]).includes(value);
+}
+
+/** The longest time that a request may wait for proxies to have the lists, in seconds. */
+export const MAX_REVOCATION_WAIT = 20;
+
 /** A certificate that was revoked, as its issuance has it. */
 export interface Revocation
   extends Pick<IssuanceRecord, 'serial' | 'authorityId' | 'spiffeId' | 'entryId' | 'notAfter'> {

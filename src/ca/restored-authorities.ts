@@ -60,8 +60,8 @@ const MAX_SEQUENCE = 2 ** 52;
  * Checks the authorities in an unpacked backup: each key matches its certificate, each certificate is of the trust
  * domain, intermediates are under their roots, the states name the stored authorities and no others. Then marks the
  * tainted ones, and raises the bundle's sequence number above every number that can have been issued: a server numbers
- * a bundle with the time in seconds, or with one more than its last number. Revocation lists begin at the time of the restore or
- * later: those before it began earlier.
+ * a bundle with the time in seconds, or with one more than its last number. Revocation lists
+ * begin at the time of the restore, after all earlier lists.
  * @param dir has the files of a backup and no others
  * @throws ERR_CA if a file is unusable or missing; ERR_NOT_FOUND if an ID of `taint` is none of theirs
  */

@@ -33,7 +33,7 @@ export type ListTimes = Readonly<Record<string, number>>;
 export interface SignedLists {
   readonly lists: readonly RevocationList[];
   readonly times: ListTimes;
-  /** False if lists and CA are those that are published. */
+  /** True if the lists or the throw-away CA differ from the published ones. */
   readonly changed: boolean;
   /**
    * The throw-away CA of these lists, PEM. It stays when they go, or sessions from before them would be resumed again.

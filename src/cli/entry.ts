@@ -3,7 +3,13 @@
 import type { Command } from 'commander';
 import type { DoctorJson, RevokedJson } from '../admin/index.ts';
 import { missingPrograms } from '../attest/index.ts';
-import { FILE_SOURCE, formatDuration, type Problem, type RevocationReason } from '../base/index.ts';
+import {
+  FILE_SOURCE,
+  formatDuration,
+  type Problem,
+  REVOCATION_REASON_NAMES as REASONS,
+  type RevocationReason,
+} from '../base/index.ts';
 import type { AdminClient, QueryOf } from '../client/index.ts';
 import type { DeclaredEntry } from '../entries-file/index.ts';
 import type { NewEntries } from '../gen/admin-api.ts';
@@ -13,7 +19,7 @@ import { deleteAll } from './delete.ts';
 import { addEntryFlags, type EntryFlags, flagAt, flagsToJson } from './entry-flags.ts';
 import { placed, printWarnings, UsageError } from './errors.ts';
 import { type OutputFormat, printFields, printTable, printView } from './output.ts';
-import { addWait, REASONS, readWait } from './revoke.ts';
+import { addWait, readWait } from './revoke.ts';
 import { checkRefusing, printOutcome } from './revoke-text.ts';
 import { addClientOptions, type ClientOptions, openClient } from './target.ts';
 

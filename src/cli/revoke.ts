@@ -2,18 +2,19 @@
 
 import { type Command, Option } from 'commander';
 import type { RestoredJson, RevocationJson, RevocationsJson } from '../admin/index.ts';
-import { type Problem, parseDuration, REVOCATION_REASONS, type RevocationReason } from '../base/index.ts';
+import {
+  MAX_REVOCATION_WAIT as MAX_WAIT,
+  type Problem,
+  parseDuration,
+  REVOCATION_REASON_NAMES as REASONS,
+  type RevocationReason,
+} from '../base/index.ts';
 import type { AdminClient } from '../client/index.ts';
 import { wordsAsCalled } from './called-as.ts';
 import { placed, UsageError } from './errors.ts';
 import { printView } from './output.ts';
 import { checkRefusing, printChange, printOutcome, printProxies, printRevocations } from './revoke-text.ts';
 import { addClientOptions, type ClientOptions, openClient } from './target.ts';
-
-export const REASONS = Object.keys(REVOCATION_REASONS) as RevocationReason[];
-
-/** A copy of the limit in `admin/revocation-schema.ts`, which is not loaded for `--help`; in seconds. */
-const MAX_WAIT = 20;
 
 interface RevokeOptions extends ClientOptions {
   readonly serial?: string;

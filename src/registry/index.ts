@@ -41,7 +41,7 @@ export { openSqliteStore } from './sqlite/sqlite-store.ts';
 export type { AuditRow, AuditStore } from './store/audit-store.ts';
 export { twinProblem } from './store/conflict.ts';
 export type { DecisionPage, DecisionQuery, DecisionStore } from './store/decision-store.ts';
-export type { IssuanceStore } from './store/issuance-store.ts';
+export type { IssuanceStore, IssuanceTarget } from './store/issuance-store.ts';
 export type { Store } from './store/store.ts';
 export { StoreTimes } from './store/store-times.ts';
 export { templateOf } from './templates.ts';

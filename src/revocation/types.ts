@@ -3,12 +3,10 @@
 import type { Actor } from '../audit/index.ts';
 import type { Revocation, RevocationReason } from '../base/index.ts';
 import type { RevocationListInfo } from '../ca/index.ts';
+import type { IssuanceTarget } from '../registry/index.ts';
 
 /** What to revoke: one certificate, or all unexpired ones that were issued for a SPIFFE ID or for an entry. */
-export type RevocationTarget =
-  | { readonly serial: string }
-  | { readonly spiffeId: string }
-  | { readonly entryId: string };
+export type RevocationTarget = IssuanceTarget;
 
 export interface RevokeOptions {
   readonly reason: RevocationReason;

@@ -1,6 +1,6 @@
 /** The table of revocations; times are milliseconds since the epoch. */
 
-import { REVOCATION_REASONS, type Revocation, type RevocationReason } from '../../base/index.ts';
+import { isRevocationReason, type Revocation } from '../../base/index.ts';
 import { noSuchRevocation, staleRevocation } from '../store/conflict.ts';
 import type { RevocationStore } from '../store/revocation-store.ts';
 import { type Access, RowError } from './access.ts';
@@ -67,13 +67,9 @@ function checked(row: Revocation): Revocation {
   // The serial number and the authority go into a list, which a wrong one would make useless.
   if (!/^([0-9a-f]{2}){1,20}$/.test(row.serial))
     throw new RowError(`revocation ${row.serial}: it is not a serial number`);
-  if (!isReason(row.reason))
+  if (!isRevocationReason(row.reason))
     throw new RowError(`revocation ${row.serial}: ${JSON.stringify(row.reason)} is not a reason`);
   return row;
-}
-
-function isReason(text: string): text is RevocationReason {
-  return Object.hasOwn(REVOCATION_REASONS, text);
 }
 
 function serialsOf(revocations: readonly Revocation[]): string[] {
