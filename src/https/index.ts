@@ -1,1 +1,6 @@
 /** Parts of the TCP listeners: TLS certificates from files, and servers of a few documents. */
+
+export type { CertificateFiles, PemFiles, TlsNames } from './certificate-files.ts';
+export type { Answer, Answers, DocumentServer, ServerTls } from './document-server.ts';
+export { openCertificateFiles, serveDocuments } from './open.ts';
+export { problemAnswer } from './problem.ts';

@@ -1,9 +1,10 @@
 /** What doctor needs to know of the server and its host. */
 
-import type { AdminTls, SelfKnowledge } from '../admin/index.ts';
+import type { SelfKnowledge } from '../admin/index.ts';
 import { type Kernel, type Pipe, type RunningAttestor, readProcView } from '../attest/index.ts';
 import { descriptors, diskOf, type UnmappedIds } from '../base/index.ts';
 import type { ServeConfig } from '../config/index.ts';
+import type { CertificateFiles } from '../https/index.ts';
 import type { EntryRules, Registry } from '../registry/index.ts';
 import { formatSelector } from '../spiffe/index.ts';
 import type { Counters } from '../telemetry/index.ts';
@@ -23,7 +24,7 @@ export interface SelfParts {
   readonly registry: Registry;
   readonly entryRules: EntryRules;
   readonly failedReloads: FailedReloads;
-  readonly tls: Pick<AdminTls, 'state'> | undefined;
+  readonly tls: Pick<CertificateFiles, 'state'> | undefined;
 }
 
 /** Maximum number of replaced programs in the answer. */
@@ -91,7 +92,7 @@ export async function lookAtSelf(parts: SelfParts): ReturnType<SelfKnowledge['lo
   };
 }
 
-function tlsJson({ files, notAfter, problem }: AdminTls['state']) {
+function tlsJson({ files, notAfter, problem }: CertificateFiles['state']) {
   return {
     cert_file: files.cert,
     key_file: files.key,

@@ -5,7 +5,7 @@
 
 import { setImmediate as turn } from 'node:timers/promises';
 import { isatty } from 'node:tty';
-import { type Admin, type AdminTls, AdminToken, createAdmin, listenOnTcp } from '../admin/index.ts';
+import { type Admin, AdminToken, createAdmin, listenOnTcp } from '../admin/index.ts';
 import {
   ATTEST_TIMEOUT_MS,
   createAccounts,
@@ -25,6 +25,7 @@ import { type Clock, SystemClock, version } from '../base/index.ts';
 import type { CertificateAuthority } from '../ca/index.ts';
 import type { ServeConfig } from '../config/index.ts';
 import { Ledger } from '../delivery/index.ts';
+import type { CertificateFiles } from '../https/index.ts';
 import { Decisions, Identities } from '../identity/index.ts';
 import { JwtSvids } from '../jwt/index.ts';
 import type { Registry } from '../registry/index.ts';
@@ -121,7 +122,7 @@ export async function startServer(
 }
 
 /** What `GET /readyz` says of TLS that works only for now. */
-function tlsWarnings(tls: AdminTls | undefined): string[] {
+function tlsWarnings(tls: CertificateFiles | undefined): string[] {
   const problem = tls?.state.problem;
   return problem === undefined ? [] : [`admin TLS: ${problem}`];
 }
