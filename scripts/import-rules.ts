@@ -17,7 +17,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   base: [],
   spiffe: [],
   telemetry: [],
-  config: ['ca/name.ts', 'ca/upstream/settings.ts', ...CATALOG],
+  config: ['ca/name.ts', 'ca/published-hints.ts', 'ca/upstream/settings.ts', ...CATALOG],
   registry: [...CATALOG],
   'entries-file': ['registry'],
   ca: [],

@@ -1,12 +1,13 @@
 /** The TLS certificate and key of a listener, from files that are read again when they change. */
 
-import { constants, createPrivateKey, X509Certificate } from 'node:crypto';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import type { RequestListener, Server, ServerOptions } from 'node:http';
 import { createServer } from 'node:https';
 import { createSecureContext, type SecureContextOptions } from 'node:tls';
 import { type Clock, type Deadline, fileVersion, readTrustedFile, SidekeyError } from '../base/index.ts';
 import type { Log } from '../telemetry/index.ts';
+import { TLS_CONNECTIONS, TLS_PROTOCOL } from './tls-options.ts';
 
 /** Paths of PEM files. */
 export interface PemFiles {
@@ -33,32 +34,6 @@ interface TlsPair {
 
 /** How often the files are compared with what was read, in milliseconds. */
 const LOOK_MS = 10_000;
-
-/**
- * TLS 1.2 and 1.3, with forward secrecy and authenticated encryption only.
- * @see https://wiki.mozilla.org/Security/Server_Side_TLS (intermediate, without finite-field Diffie-Hellman)
- */
-export const PROTOCOL: SecureContextOptions = {
-  minVersion: 'TLSv1.2',
-  ciphers: [
-    'TLS_AES_128_GCM_SHA256',
-    'TLS_AES_256_GCM_SHA384',
-    'TLS_CHACHA20_POLY1305_SHA256',
-    'ECDHE-ECDSA-AES128-GCM-SHA256',
-    'ECDHE-RSA-AES128-GCM-SHA256',
-    'ECDHE-ECDSA-AES256-GCM-SHA384',
-    'ECDHE-RSA-AES256-GCM-SHA384',
-    'ECDHE-ECDSA-CHACHA20-POLY1305',
-    'ECDHE-RSA-CHACHA20-POLY1305',
-  ].join(':'),
-};
-
-/** A handshake takes two round trips at most. With renegotiation a client could have the server compute without end. */
-export const CONNECTIONS = {
-  handshakeTimeout: 5_000,
-  ALPNProtocols: ['http/1.1'],
-  secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
-};
 
 /** The state of the files, for reports. */
 export interface TlsState {
@@ -93,14 +68,14 @@ export class CertificateFiles {
 
   /** A server whose new connections get the pair that is in use. */
   createServer(options: ServerOptions, listener: RequestListener): Server {
-    const server = createServer({ ...options, ...CONNECTIONS, ...this.#context }, listener);
+    const server = createServer({ ...options, ...TLS_CONNECTIONS, ...this.#context }, listener);
     this.#servers.push(() => server.setSecureContext(this.#context));
     return server;
   }
 
   get #context(): SecureContextOptions {
     const { cert, key } = this.#pair;
-    return { ...PROTOCOL, cert, key };
+    return { ...TLS_PROTOCOL, cert, key };
   }
 
   get state(): TlsState {
@@ -185,7 +160,7 @@ async function readPair(files: PemFiles, { certFlag, keyFlag }: TlsNames): Promi
   const isOf = await attempt(keyFlag, files.key, KEY_RULE, async () => leaf.checkPrivateKey(createPrivateKey(key)));
   if (!isOf) throw fault(keyFlag, files.key, `it is not the key of the certificate in ${files.cert}`, KEY_RULE);
   // OpenSSL also refuses keys and digests that are too weak.
-  await attempt(certFlag, files.cert, CERT_RULE, async () => createSecureContext({ ...PROTOCOL, cert, key }));
+  await attempt(certFlag, files.cert, CERT_RULE, async () => createSecureContext({ ...TLS_PROTOCOL, cert, key }));
   return { cert, key, notAfter: leaf.validToDate.getTime() };
 }
 

@@ -20,9 +20,16 @@ export interface Inputs {
   readonly givenToken: AdminToken | undefined;
   /** From `--admin-tls-cert` and `--admin-tls-key`. */
   readonly tls: CertificateFiles | undefined;
+  /** The certificate of the bundle endpoint; undefined: it has none from files. */
+  readonly endpointTls: CertificateFiles | undefined;
   readonly passphrases: Passphrases;
 }
 
+const ENDPOINT_TLS = {
+  listener: 'the bundle endpoint',
+  certFlag: '--federation-cert-file',
+  keyFlag: '--federation-key-file',
+};
 const ADMIN_TLS = { listener: 'the admin API', certFlag: '--admin-tls-cert', keyFlag: '--admin-tls-key' };
 
 /** Reads the files before the start creates anything. */
@@ -36,6 +43,10 @@ export async function readInputs(config: ServeConfig, rules: EntryRules): Promis
       adminTlsCert === undefined || adminTlsKey === undefined
         ? undefined
         : await openCertificateFiles({ cert: adminTlsCert, key: adminTlsKey }, ADMIN_TLS),
+    endpointTls:
+      config.federationCertFile === undefined || config.federationKeyFile === undefined
+        ? undefined
+        : await openCertificateFiles({ cert: config.federationCertFile, key: config.federationKeyFile }, ENDPOINT_TLS),
     passphrases: {
       passphrase: passphraseOf('--key-passphrase-file', config.keyPassphraseFile),
       oldPassphrase: passphraseOf('--old-key-passphrase-file', config.oldKeyPassphraseFile),

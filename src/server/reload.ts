@@ -28,6 +28,8 @@ export interface ReloadParts {
   readonly record: (event: AuditEvent) => Promise<void>;
   readonly clock: Clock;
   readonly tls: CertificateFiles | undefined;
+  /** The certificate files of the bundle endpoint. */
+  readonly endpointTls: CertificateFiles | undefined;
   readonly log: Log;
 }
 
@@ -90,7 +92,8 @@ export class Reloader {
       // Only the listener on TCP uses the token.
       if (adminListen !== undefined) await this.#reloadToken();
       await this.#parts.tls?.reloadTelling(this.#parts.log);
-      if (entries === undefined && adminListen === undefined) {
+      await this.#parts.endpointTls?.reloadTelling(this.#parts.log);
+      if (entries === undefined && adminListen === undefined && this.#parts.endpointTls === undefined) {
         this.#parts.log.info('nothing to reload: there is no entries file (--entries)');
       }
     }
