@@ -5,7 +5,7 @@
 
 import { setImmediate as turn } from 'node:timers/promises';
 import { isatty } from 'node:tty';
-import { type Admin, type AdminTls, AdminToken, createAdmin, listenOnTcp } from '../admin/index.ts';
+import { type Admin, AdminToken, createAdmin, listenOnTcp } from '../admin/index.ts';
 import {
   ATTEST_TIMEOUT_MS,
   createAccounts,
@@ -25,6 +25,7 @@ import { type Clock, SystemClock, version } from '../base/index.ts';
 import type { CertificateAuthority } from '../ca/index.ts';
 import type { ServeConfig } from '../config/index.ts';
 import { Ledger } from '../delivery/index.ts';
+import type { CertificateFiles } from '../https/index.ts';
 import { Decisions, Identities } from '../identity/index.ts';
 import { JwtSvids } from '../jwt/index.ts';
 import type { Registry } from '../registry/index.ts';
@@ -40,6 +41,7 @@ import { Backups } from './backup.ts';
 import { takeEntries, warnOfDeclared } from './declared-entries.ts';
 import { entryWarnings } from './entry-warnings.ts';
 import { FailedReloads } from './failed-reloads.ts';
+import { type PublishedBundle, publishBundle } from './federation.ts';
 import { lookAtHost } from './host.ts';
 import { entryRulesOf, readInputs, tcpListenOf } from './inputs.ts';
 import { createLimits, usageOf } from './limits.ts';
@@ -121,7 +123,7 @@ export async function startServer(
 }
 
 /** What `GET /readyz` says of TLS that works only for now. */
-function tlsWarnings(tls: AdminTls | undefined): string[] {
+function tlsWarnings(tls: CertificateFiles | undefined): string[] {
   const problem = tls?.state.problem;
   return problem === undefined ? [] : [`admin TLS: ${problem}`];
 }
@@ -148,7 +150,7 @@ async function start(
   const { trustDomain } = config;
   const host = lookAtHost(config, log);
   const entryRules = entryRulesOf(config);
-  const { declared, givenToken, tls, passphrases } = await readInputs(config, entryRules);
+  const { declared, givenToken, tls, endpointTls, passphrases } = await readInputs(config, entryRules);
   await mayGoOn();
   warnOfInputs(config, log);
 
@@ -270,6 +272,7 @@ async function start(
     clock,
     dataDir,
     parts: () => readiness.look().parts,
+    published: () => publishedBundle,
     identities,
     ca,
     registry,
@@ -282,6 +285,8 @@ async function start(
   };
   const token = givenToken ?? (await AdminToken.ofDataDir(dataDir));
   const backups = new Backups({ dataDir, store, ca, clock, log });
+  let publishedBundle: PublishedBundle | undefined;
+  const published = () => publishedBundle;
   const admin = createAdmin({
     registry,
     ca,
@@ -305,7 +310,11 @@ async function start(
       mainPid: attestors.find(({ mainPid }) => mainPid !== undefined)?.mainPid,
     },
     self: {
-      look: () => lookAtSelf({ ...{ config, dataDir, attestors, kernel, unmapped, pipe, counters, tls }, ...reloaded }),
+      look: () =>
+        lookAtSelf({
+          ...{ config, dataDir, attestors, kernel, unmapped, pipe, counters, tls, ca },
+          ...{ ...reloaded, published: published() },
+        }),
       issuances: store.issuances,
       whyNever: (selector, beside) => whyNoCallerHas(selector, beside, attestors),
       meant: (selector) => meantSelector(selector, attestors),
@@ -316,7 +325,10 @@ async function start(
     },
     backup: () => backups.take(),
     onIssued: (listener) => issuances.onRecorded(listener),
-    ready: () => ({ ...readiness.look(), warnings: [...tlsWarnings(tls), ...revocationWarnings(registry, ca)] }),
+    ready: () => ({
+      ...readiness.look(),
+      warnings: [...tlsWarnings(tls), ...revocationWarnings(registry, ca), ...(published()?.warnings() ?? [])],
+    }),
     metrics: (accept) => metricsOf(sources, accept),
     logLevel: levelControl(log, config.logLevel),
     requests: meters.requests,
@@ -342,6 +354,9 @@ async function start(
 
   await listenForAdmins(admin, context, listening);
   await listenForOidc(context, ca, plan.adminConnections);
+  publishedBundle = await publishBundle(context, {
+    ...{ ca, registry, tls: endpointTls, maxConnections: plan.adminConnections },
+  });
   await mayGoOn();
   const { socket, socketMode, socketGroup } = config;
   parts.own(await listenOnSocket(pipe.server, { path: socket, mode: socketMode, group: socketGroup }));
@@ -359,7 +374,7 @@ async function start(
   log.info({ trust_domain: trustDomain, socket, admin_socket: config.adminSocket, entries: registry.size }, 'serving');
   const tokenChanged = () => admin.tokenChanged();
   const reloader = new Reloader({
-    ...{ config, ...reloaded, warningsOf, token, tokenChanged, clock, tls, log },
+    ...{ config, ...reloaded, warningsOf, token, tokenChanged, clock, tls, endpointTls, log },
     record: (event) => store.audit.append([event]),
   });
   parts.own(reloader);
