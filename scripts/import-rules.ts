@@ -57,11 +57,14 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'identity',
     'types:https',
     'types:delivery',
+    'delivery/stream-report.ts',
     'types:revocation',
     'types:federation',
     ...CATALOG,
   ],
   client: ['gen'],
+  // In the browser: of the server it knows only what the OpenAPI document says.
+  page: ['gen/admin-api.ts'],
   backup: [],
   metrics: [
     'types:registry',
@@ -133,6 +136,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'standard',
     'revocation',
     'admin',
+    'doctor',
     'metrics',
   ],
 };
@@ -169,12 +173,12 @@ export interface ImportedName {
 /** Every import between files of `src`, as paths from it. */
 export function readImports(src: string): Import[] {
   const imports: Import[] = [];
-  for (const file of globSync('**/*.ts', { cwd: src }).sort()) {
+  for (const file of globSync('**/*.{ts,tsx}', { cwd: src }).sort()) {
     if (file.startsWith('gen/')) continue;
     const text = readFileSync(path.join(src, file), 'utf8');
     const add = (specifier: string, typeOnly: boolean, names?: readonly ImportedName[]) => {
       const to = path.normalize(path.join(path.dirname(file), specifier));
-      if (to.endsWith('.ts')) imports.push({ from: file, to, typeOnly, ...(names && { names }) });
+      if (/\.tsx?$/.test(to)) imports.push({ from: file, to, typeOnly, ...(names && { names }) });
     };
     for (const [, type, clause, specifier] of text.matchAll(STATEMENT)) {
       const names = namesIn(clause!, type !== undefined);

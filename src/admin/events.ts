@@ -1,11 +1,13 @@
 /** `GET /v1/events`: events about streams, entries, issuances, revocations and authorities, as server-sent events. */
 
+import type { ServerResponse } from 'node:http';
 import type { FastifyInstance } from 'fastify';
 import type { Clock, IssuanceRecord, Revocation } from '../base/index.ts';
 import type { AuthorityMove, CertificateAuthority } from '../ca/index.ts';
 import type { Ledger, StreamEvent } from '../delivery/index.ts';
 import type { Entry, EntryChange, Registry } from '../registry/index.ts';
 import type { Counters } from '../telemetry/index.ts';
+import type { Requester } from './access.ts';
 import { EventReaders, type Tell } from './event-readers.ts';
 import {
   type AuthorityEventJson,
@@ -15,6 +17,7 @@ import {
   type RevocationEventJson,
   type StreamEventJson,
 } from './event-schema.ts';
+import type { PageSessions } from './page/sessions.ts';
 import { time } from './time.ts';
 
 /** The sources of events. */
@@ -31,7 +34,7 @@ export interface EventSources {
 
 const MEDIA_TYPE = 'text/event-stream';
 
-export function addEventRoutes(app: FastifyInstance, readers: EventReaders): void {
+export function addEventRoutes(app: FastifyInstance, readers: EventReaders, sessions: PageSessions): void {
   app.get(
     '/v1/events',
     {
@@ -45,10 +48,22 @@ export function addEventRoutes(app: FastifyInstance, readers: EventReaders): voi
       },
     },
     ({ requester }, reply) => {
-      readers.add(reply.raw, requester?.kind === 'token' ? requester.expiresAt : 0);
+      readers.add(reply.raw, untilOf(requester));
       reply.hijack();
+      holdSession(sessions, requester, reply.raw);
     },
   );
+}
+
+/** When the right to events ends, in milliseconds since the epoch; 0: never, or when its session ends. */
+export function untilOf(requester: Requester | undefined): number {
+  return requester?.kind === 'token' ? requester.expiresAt : 0;
+}
+
+/** A session is not idle while it has a stream of events open. */
+export function holdSession(sessions: PageSessions, requester: Requester | undefined, response: ServerResponse): void {
+  if (requester?.kind !== 'session') return;
+  response.req.socket.once('close', sessions.hold(requester.id));
 }
 
 /** Makes the readers; the sources are listened to only while there is a reader. */
