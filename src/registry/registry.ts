@@ -16,6 +16,7 @@ import { FurtherLimits } from './further-limits.ts';
 import { insertInOrder, listPage, removeFromOrder } from './list.ts';
 import { MatchIndex } from './match.ts';
 import { type Keyed, keyed, nearestEntries } from './near.ts';
+import { Relationships } from './relationships.ts';
 import { Revocations } from './revocations.ts';
 import { planSource } from './source-plan.ts';
 import { entryExists, noSuchEntry, sameEntries, staleEntry } from './store/conflict.ts';
@@ -43,7 +44,7 @@ const BULK = 100;
 const MOST_TWINS = 100;
 
 export interface RegistryParts {
-  readonly store: Pick<Store, 'entries' | 'bundles' | 'aliases' | 'tokens' | 'revocations'>;
+  readonly store: Pick<Store, 'entries' | 'bundles' | 'aliases' | 'tokens' | 'relationships' | 'revocations'>;
   readonly trustDomain: TrustDomain;
   readonly clock: Clock;
   readonly log: Log;
@@ -56,14 +57,15 @@ export async function openRegistry(parts: RegistryParts): Promise<Registry> {
   const federatedBundles = await FederatedBundles.open({ store: store.bundles, queue, clock, log });
   const aliases = await Aliases.open({ store: store.aliases, queue, clock, log });
   const tokens = await Tokens.open({ store: store.tokens, queue, clock, log });
+  const relationships = await Relationships.open({ store: store.relationships, queue, clock, log });
   const revocations = await Revocations.open({ store: store.revocations, queue, clock, log });
-  const opened = { ...parts, queue, federatedBundles, aliases, tokens, revocations };
+  const opened = { ...parts, queue, federatedBundles, aliases, tokens, relationships, revocations };
   return new StoredRegistry(opened, await store.entries.load());
 }
 
 interface StoredRegistryParts
   extends RegistryParts,
-    Pick<Registry, 'federatedBundles' | 'aliases' | 'tokens' | 'revocations'> {
+    Pick<Registry, 'federatedBundles' | 'aliases' | 'tokens' | 'relationships' | 'revocations'> {
   readonly queue: WriteQueue;
 }
 
@@ -81,6 +83,7 @@ class StoredRegistry implements Registry {
   readonly federatedBundles: FederatedBundles;
   readonly aliases: Aliases;
   readonly tokens: Tokens;
+  readonly relationships: Relationships;
   readonly revocations: Revocations;
   readonly #parts: StoredRegistryParts;
   readonly #entries = new Map<string, Entry>();
@@ -104,6 +107,7 @@ class StoredRegistry implements Registry {
     this.federatedBundles = parts.federatedBundles;
     this.aliases = parts.aliases;
     this.tokens = parts.tokens;
+    this.relationships = parts.relationships;
     this.revocations = parts.revocations;
     for (const entry of entries) this.#put(entry);
   }
