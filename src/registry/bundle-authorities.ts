@@ -7,7 +7,7 @@
 
 import { X509Certificate } from 'node:crypto';
 import type { Problem } from '../base/index.ts';
-import { type TrustDomain, trustDomainId } from '../spiffe/index.ts';
+import { type TrustDomain, trustDomainId, urisOf } from '../spiffe/index.ts';
 import { type Place, show } from './place.ts';
 
 /** What the checks of a bundle depend on. */
@@ -131,14 +131,6 @@ function hasJwk(certificate: X509Certificate): boolean {
 function subjectOf({ subject, serialNumber }: X509Certificate): string {
   // Undefined, despite its type, if the subject is empty.
   return subject ? show(subject.split('\n').join(', ')) : `the certificate ${serialNumber}`;
-}
-
-/** The URI SANs. Node writes a URI with a comma, quote or similar as a JSON string. */
-export function urisOf({ subjectAltName }: X509Certificate): string[] {
-  const names = (subjectAltName ?? '').matchAll(/(?:^|, )([A-Za-z ]+):("(?:[^"\\]|\\.)*"|[^,]*)/g);
-  return [...names]
-    .filter(([, type]) => type === 'URI')
-    .map(([, , value]) => (value!.startsWith('"') ? (JSON.parse(value!) as string) : value!));
 }
 
 /** True for the ID of the trust domain and IDs in it; false for malformed IDs. */

@@ -97,9 +97,13 @@ export class FederatedBundles {
     return { ...bundle, source, statedSequence, updatedAt: this.#clock.now() };
   }
 
-  /** Durable when the promise resolves. @throws ERR_NOT_FOUND, ERR_STORE */
-  delete(trustDomain: string, by: Actor = SERVER): Promise<void> {
-    return this.#bundles.delete(trustDomain, by);
+  /**
+   * Durable when the promise resolves.
+   * @param check called when the deletion is due; it is not done if this throws
+   * @throws ERR_NOT_FOUND, ERR_STORE; what `check` throws
+   */
+  delete(trustDomain: string, by: Actor = SERVER, check?: () => void): Promise<void> {
+    return this.#bundles.delete(trustDomain, by, check);
   }
 
   /**

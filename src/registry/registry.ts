@@ -59,6 +59,12 @@ export async function openRegistry(parts: RegistryParts): Promise<Registry> {
   const tokens = await Tokens.open({ store: store.tokens, queue, clock, log });
   const relationships = await Relationships.open({ store: store.relationships, queue, clock, log });
   const revocations = await Revocations.open({ store: store.revocations, queue, clock, log });
+  for (const { trustDomain, source } of federatedBundles.list()) {
+    // The server ended between the two deletions.
+    if (source !== 'polled' || relationships.get(trustDomain) !== undefined) continue;
+    log.warn({ trust_domain: trustDomain }, 'the bundle of a deleted federation relationship is deleted');
+    await federatedBundles.delete(trustDomain);
+  }
   const opened = { ...parts, queue, federatedBundles, aliases, tokens, relationships, revocations };
   return new StoredRegistry(opened, await store.entries.load());
 }

@@ -70,15 +70,27 @@ export class Relationships {
    * too many; ERR_STORE
    */
   put(input: RelationshipInput, { as, ifRevision, by = SERVER }: PutRelationship): Promise<Put<Relationship>> {
-    const { trustDomain } = input;
-    return this.#relationships.put(trustDomain, by, (before) => {
-      if (before !== undefined && as === 'create') throw relationshipExists(trustDomain);
-      if (before === undefined && as === 'update') throw noSuchRelationship(trustDomain);
-      if (ifRevision !== undefined) this.#checkRevision(trustDomain, ifRevision);
+    return this.#relationships.put(input.trustDomain, by, (before) => {
+      this.check(input, { as, ifRevision });
       if (before !== undefined && isSame(before, input)) return before;
       const now = this.#clock.now();
       return { ...input, createdAt: before?.createdAt ?? now, updatedAt: now };
     });
+  }
+
+  /** @throws ERR_RELATIONSHIP, ERR_NOT_FOUND and ERR_REVISION as {@link put} would now */
+  check({ trustDomain }: RelationshipInput, { as, ifRevision }: Omit<PutRelationship, 'by'>): void {
+    const isThere = this.#relationships.get(trustDomain) !== undefined;
+    if (isThere && as === 'create') throw relationshipExists(trustDomain);
+    if (!isThere && as === 'update') throw noSuchRelationship(trustDomain);
+    if (ifRevision !== undefined) this.#checkRevision(trustDomain, ifRevision);
+  }
+
+  /** What {@link put} would do now. */
+  effectOf(input: RelationshipInput): 'created' | 'changed' | 'unchanged' {
+    const before = this.#relationships.get(input.trustDomain);
+    if (before === undefined) return 'created';
+    return isSame(before, input) ? 'unchanged' : 'changed';
   }
 
   /** Durable when the promise resolves. @throws ERR_NOT_FOUND, ERR_REVISION, ERR_STORE */

@@ -25,6 +25,7 @@ import { type Clock, SystemClock, version } from '../base/index.ts';
 import type { CertificateAuthority } from '../ca/index.ts';
 import type { ServeConfig } from '../config/index.ts';
 import { Ledger } from '../delivery/index.ts';
+import { openFederation } from '../federation/index.ts';
 import { Decisions, Identities } from '../identity/index.ts';
 import { JwtSvids } from '../jwt/index.ts';
 import type { Registry } from '../registry/index.ts';
@@ -250,6 +251,8 @@ async function start(
       issuances: store.issuances,
     }),
   );
+  const { federationAllow: allowed, federationMinRefresh: minRefresh } = config;
+  const { federation } = parts.own(openFederation({ registry, ca, allowed, minRefresh, clock, log }));
   const failedReloads = new FailedReloads(clock);
   const reloaded = { registry, entryRules, failedReloads };
   const listening = new Set<string>();
@@ -286,6 +289,7 @@ async function start(
     registry,
     ca,
     revoker,
+    federation,
     entryRules,
     warningsOf,
     ledger,

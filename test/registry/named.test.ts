@@ -170,10 +170,7 @@ describe('aliases', () => {
     assert.deepEqual(value, {
       host: 'web.example',
       spiffeId: WEB,
-      createdAt: clock.now(),
-      source: 'manual',
-      statedSequence: undefined,
-      updatedAt: clock.now(),
+      createdAt: clock.now(), updatedAt: clock.now(),
     });
     await aliases.set('api.example', API);
     assert.deepEqual(
@@ -295,8 +292,6 @@ test('a database of the first schema is taken over with its entries', async (t) 
   const old = {
     id: 'web',
     createdAt: 1,
-    source: 'manual',
-    statedSequence: undefined,
     updatedAt: 2,
     revisionNumber: 1,
     source: 'api',
