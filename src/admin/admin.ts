@@ -3,13 +3,13 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { SidekeyError } from '../base/index.ts';
+import type { ServerTls } from '../https/index.ts';
 import { FILE_TOKEN_NAME } from '../registry/index.ts';
 import type { AdminCaller, Requester } from './access.ts';
 import type { AppOptions } from './app.ts';
 import { createDoor } from './door.ts';
 import type { EventSources } from './events.ts';
 import { endWithProblem } from './problem.ts';
-import type { AdminTls } from './tls.ts';
 
 export interface AdminOptions
   extends Omit<AppOptions, 'callerOf' | 'eventReaders' | 'admit'>,
@@ -18,7 +18,7 @@ export interface AdminOptions
   /** The process that opened a connection to the Unix socket, as the kernel reports it; called once per connection. */
   readonly unixCaller: (socket: Socket) => Omit<Extract<AdminCaller, { via: 'unix' }>, 'via'>;
   /** TLS for TCP; undefined: clear text. */
-  readonly tls?: AdminTls | undefined;
+  readonly tls?: ServerTls | undefined;
   /** Maximum of connections on each door. */
   readonly maxConnections: number;
 }

@@ -145,6 +145,7 @@ export function listAuthorities(ca: Pick<AdminCa, 'authorities' | 'upstream'>): 
       subject: authority.subject,
       is_upstreams: authority.isUpstreams,
       signs_after: maybeTime(authority.signsAfter),
+      fetched_at: maybeTime(authority.fetchedAt),
       leaves_at: maybeTime(authority.leavesAt),
       waits_for: Iterator.from(authority.waitsFor).take(LISTED).map(proxyJson).toArray(),
     })),

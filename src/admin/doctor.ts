@@ -45,6 +45,7 @@ export interface SelfKnowledge {
       | 'failed_reloads'
       | 'passphrase_files'
       | 'admin_tls'
+      | 'published_bundle'
       | 'attestors'
       | 'proc'
       | 'disk'
@@ -177,7 +178,7 @@ async function unrenderedOf({ explain: { identities }, self }: DoctorRoutesParts
 
 async function entriesOf({ registry, self }: DoctorRoutesParts, now: number): Promise<DoctorJson['entries']> {
   const none = (): Faults => ({ count: 0, sample: [] });
-  const faults = { expired: none(), unproducible: none(), shadowed: none(), 'never-issued': none() };
+  const faults = { reserved: none(), expired: none(), unproducible: none(), shadowed: none(), 'never-issued': none() };
   const issued = await issuedOf([...new Set(registry.spiffeIds())], self.issuances);
   const slices = new Slices();
   for (const fault of entryFaults({ registry, issued, whyNever: self.whyNever, meant: self.meant, now })) {
@@ -201,6 +202,7 @@ async function entriesOf({ registry, self }: DoctorRoutesParts, now: number): Pr
   });
   return {
     total: registry.size,
+    reserved: toJson(faults.reserved),
     expired: toJson(faults.expired),
     unproducible: toJson(faults.unproducible),
     shadowed: toJson(faults.shadowed),

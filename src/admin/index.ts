@@ -9,7 +9,6 @@ export type { ExplanationJson } from './explain-schema.ts';
 export type { RelationshipViewJson } from './federation-schema.ts';
 export type { Readiness, ReadinessPart } from './health.ts';
 export type { LevelControl } from './log-level.ts';
-export { openAdminTls } from './open-tls.ts';
 export type { ProxyJson, SecretJson, StreamJson } from './proxy-schema.ts';
 export { RequestCounts } from './request-counts.ts';
 export type {
@@ -21,5 +20,4 @@ export type {
 } from './revocation-schema.ts';
 export type { SourceChangesJson } from './schema.ts';
 export { listenAddress, listenOnTcp } from './tcp.ts';
-export type { AdminTls } from './tls.ts';
 export { AdminToken } from './token.ts';

@@ -13,7 +13,15 @@ import {
   SidekeyError,
 } from '../base/index.ts';
 import { parseName } from '../ca/index.ts';
-import { EPOCH_TRUST_DOMAIN, parseTrustDomain, SpiffeIdError, type TrustDomain } from '../spiffe/index.ts';
+import {
+  EPOCH_TRUST_DOMAIN,
+  parseSpiffeId,
+  parseTrustDomain,
+  pathOf,
+  type SpiffeId,
+  SpiffeIdError,
+  type TrustDomain,
+} from '../spiffe/index.ts';
 import type { HostPort, Network } from './serve-config.ts';
 
 export interface SettingKind<T> {
@@ -236,6 +244,22 @@ export const trustDomain: SettingKind<TrustDomain> = one('NAME', (text) => {
   throw settingError(
     `${quote(text)} is reserved for revocation lists (docs/revocation.md)`,
     'give another trust domain',
+  );
+});
+
+/** The SPIFFE ID of a server of the trust domain: of a path that no entry can have, so that no workload stands in for it. */
+export const endpointId: SettingKind<SpiffeId> = one('SPIFFE_ID', (text) => {
+  let id: SpiffeId;
+  try {
+    id = parseSpiffeId(text);
+  } catch (thrown) {
+    if (thrown instanceof SpiffeIdError) throw settingError(`${quote(text)}: ${thrown.problem}`, thrown.rule);
+    throw thrown;
+  }
+  if (/^\/(?:sidekey|spire)\//.test(pathOf(id))) return id;
+  throw settingError(
+    `the path of ${quote(text)} is one that entries can have`,
+    'it begins with /sidekey/ or /spire/: a workload with the same SPIFFE ID could stand in for the endpoint',
   );
 });
 

@@ -2,7 +2,7 @@
 
 import type { AttestorSettings } from '../attest/index.ts';
 import type { UpstreamSettings } from '../ca/index.ts';
-import type { AuthorityKeyType, SvidKeyType, TrustDomain } from '../spiffe/index.ts';
+import type { AuthorityKeyType, SpiffeId, SvidKeyType, TrustDomain } from '../spiffe/index.ts';
 import type { LogFormat, LogLevel } from '../telemetry/index.ts';
 
 /** Paths are absolute. */
@@ -83,6 +83,17 @@ export interface ServeConfig extends AttestorSettings, UpstreamSettings {
   readonly federationAllow: readonly Network[];
   /** Seconds. */
   readonly federationMinRefresh: number;
+  /** Undefined: no bundle endpoint. */
+  readonly federationListen: HostPort | undefined;
+  readonly federationProfile: FederationProfile;
+  /** The SPIFFE ID of the bundle endpoint, in this trust domain and below `/sidekey` or `/spire`. */
+  readonly federationSpiffeId: SpiffeId;
+  readonly federationCertFile: string | undefined;
+  readonly federationKeyFile: string | undefined;
+  /** Seconds. */
+  readonly federationRefreshHint: number;
+  /** Undefined: no file. */
+  readonly federationPublishFile: string | undefined;
   /** Of one token. */
   readonly maxJwtAudiences: number;
   readonly maxJwtSvidsPerSecondPerId: number;
@@ -103,6 +114,9 @@ export interface ServeConfig extends AttestorSettings, UpstreamSettings {
   /** Undefined: text on a terminal, else JSON. */
   readonly logFormat: LogFormat | undefined;
 }
+
+/** How the bundle endpoint shows who it is: by an SVID, or by a certificate for its host name. */
+export type FederationProfile = 'https_spiffe' | 'https_web';
 
 /** Callers that get bundles: those with at least one matching entry, or all on the pipe. */
 export type BundleFor = 'identified' | 'anyone';

@@ -9,11 +9,13 @@ import type { MetricSources } from './sources.ts';
 /** When each bundle ends, in milliseconds since the epoch. A bundle is immutable, and to read its certificates takes time. */
 const ends = new WeakMap<FederatedBundle, number>();
 
-export async function collectBundles(samples: Samples, { ca, registry }: MetricSources): Promise<void> {
+export async function collectBundles(samples: Samples, sources: MetricSources): Promise<void> {
+  const { ca, registry } = sources;
   const own = ca.bundle();
   samples.set('sidekey_bundles', 1, { kind: 'own' });
   samples.set('sidekey_bundle_authorities', own.x509Authorities.length, { kind: 'own' });
   samples.set('sidekey_bundle_sequence_number', own.sequenceNumber);
+  collectPublished(samples, sources);
   const roots = ca.authorities().filter(({ role, state }) => role === 'root' && state !== 'prepared');
   if (roots.length > 0) {
     const end = Math.max(...roots.map(({ notAfter }) => notAfter));
@@ -34,6 +36,29 @@ export async function collectBundles(samples: Samples, { ca, registry }: MetricS
   samples.set('sidekey_bundle_soonest_expiry_timestamp_seconds', soonest / 1_000, kind);
   const oldest = Math.min(...foreign.map(({ updatedAt }) => updatedAt));
   samples.set('sidekey_bundle_oldest_update_timestamp_seconds', oldest / 1_000, kind);
+}
+
+function collectPublished(samples: Samples, { ca, publishing, published }: MetricSources): void {
+  const [endpoint, file] = [published()?.endpoint(), published()?.file()];
+  if (endpoint !== undefined || file !== undefined) {
+    samples.set('sidekey_published_bundle_sequence_number', ca.bundle().documentNumber);
+  }
+  if (endpoint !== undefined) {
+    for (const [result, count] of publishing.requests.entries()) {
+      samples.set('sidekey_bundle_endpoint_requests_total', count, { result });
+    }
+    const { notAfter, problem } = endpoint.certificate;
+    samples.set('sidekey_bundle_endpoint_certificate_problem', Number(problem !== undefined));
+    if (notAfter !== undefined) {
+      samples.set('sidekey_bundle_endpoint_certificate_expiry_timestamp_seconds', notAfter / 1_000);
+    }
+  }
+  if (file !== undefined) {
+    for (const [result, count] of publishing.writes.entries()) {
+      samples.set('sidekey_published_file_writes_total', count, { result });
+    }
+    samples.set('sidekey_published_file_problem', Number(file.problem !== undefined));
+  }
 }
 
 function endOf(bundle: FederatedBundle): number {

@@ -126,6 +126,37 @@ const OWN = {
   sidekey_bundles: family('gauge', '', ['kind'], 'bundles: own, and foreign (those of other trust domains)'),
   sidekey_bundle_authorities: family('gauge', '', ['kind'], 'X.509 authorities in these bundles'),
   sidekey_bundle_sequence_number: family('gauge', '', [], 'the sequence number of the own bundle'),
+  sidekey_published_bundle_sequence_number: family(
+    'gauge',
+    '',
+    [],
+    'spiffe_sequence of the bundle that other trust domains fetch',
+  ),
+  sidekey_bundle_endpoint_requests_total: family(
+    'counter',
+    '',
+    ['result'],
+    'to the bundle endpoint: ok (got the bundle), refused (another path or method), tls (handshake failed), crowded (closed at the maximum of connections)',
+  ),
+  sidekey_bundle_endpoint_certificate_expiry_timestamp_seconds: family(
+    'gauge',
+    'seconds',
+    [],
+    'when the certificate of the bundle endpoint ends',
+  ),
+  sidekey_bundle_endpoint_certificate_problem: family(
+    'gauge',
+    '',
+    [],
+    '1 while that can not be replaced by a newer one',
+  ),
+  sidekey_published_file_writes_total: family(
+    'counter',
+    '',
+    ['result'],
+    'writes of the file with the published bundle: ok, failed',
+  ),
+  sidekey_published_file_problem: family('gauge', '', [], '1 while that file does not have the present bundle'),
   sidekey_bundle_soonest_expiry_timestamp_seconds: family(
     'gauge',
     'seconds',

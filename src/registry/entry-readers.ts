@@ -74,6 +74,13 @@ export function isReservedSegment(segment: string): boolean {
   return /^(?:spire|sidekey)$/i.test(segment);
 }
 
+const RESERVED_RULE = '/spire, /sidekey and all below them is reserved for the servers of the trust domain';
+
+/** True for the path of a SPIFFE ID that a server of the trust domain can have, and no entry. */
+export function isReservedPath(path: string): boolean {
+  return /^\/(?:spire|sidekey)(?:\/|$)/.test(path);
+}
+
 export function readSpiffeId(
   value: unknown,
   place: Place,
@@ -82,11 +89,8 @@ export function readSpiffeId(
   const id = readIdOfTrustDomain(value, place, rules);
   if (id === undefined) return undefined;
   const path = pathOf(id);
-  if (path !== '/spire' && !path.startsWith('/spire/')) return id;
-  return place.fault(
-    `its path is ${show(path)}`,
-    '/spire and all below it is reserved for the servers of the trust domain',
-  );
+  if (!isReservedPath(path)) return id;
+  return place.fault(`its path is ${show(path)}`, RESERVED_RULE);
 }
 
 export function readParentId(value: unknown, place: Place, rules: EntryRules): string | undefined {

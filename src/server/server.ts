@@ -5,7 +5,7 @@
 
 import { setImmediate as turn } from 'node:timers/promises';
 import { isatty } from 'node:tty';
-import { type Admin, type AdminTls, AdminToken, createAdmin, listenOnTcp } from '../admin/index.ts';
+import { type Admin, AdminToken, createAdmin, listenOnTcp } from '../admin/index.ts';
 import {
   ATTEST_TIMEOUT_MS,
   createAccounts,
@@ -26,6 +26,7 @@ import type { CertificateAuthority } from '../ca/index.ts';
 import type { ServeConfig } from '../config/index.ts';
 import { Ledger } from '../delivery/index.ts';
 import { openFederation } from '../federation/index.ts';
+import type { CertificateFiles } from '../https/index.ts';
 import { Decisions, Identities } from '../identity/index.ts';
 import { JwtSvids } from '../jwt/index.ts';
 import type { Registry } from '../registry/index.ts';
@@ -41,6 +42,7 @@ import { Backups } from './backup.ts';
 import { takeEntries, warnOfDeclared } from './declared-entries.ts';
 import { entryWarnings } from './entry-warnings.ts';
 import { FailedReloads } from './failed-reloads.ts';
+import { type PublishedBundle, publishBundle } from './federation.ts';
 import { lookAtHost } from './host.ts';
 import { entryRulesOf, readInputs, tcpListenOf } from './inputs.ts';
 import { createLimits, usageOf } from './limits.ts';
@@ -122,7 +124,7 @@ export async function startServer(
 }
 
 /** What `GET /readyz` says of TLS that works only for now. */
-function tlsWarnings(tls: AdminTls | undefined): string[] {
+function tlsWarnings(tls: CertificateFiles | undefined): string[] {
   const problem = tls?.state.problem;
   return problem === undefined ? [] : [`admin TLS: ${problem}`];
 }
@@ -149,7 +151,7 @@ async function start(
   const { trustDomain } = config;
   const host = lookAtHost(config, log);
   const entryRules = entryRulesOf(config);
-  const { declared, givenToken, tls, passphrases } = await readInputs(config, entryRules);
+  const { declared, givenToken, tls, endpointTls, passphrases } = await readInputs(config, entryRules);
   await mayGoOn();
   warnOfInputs(config, log);
 
@@ -273,6 +275,7 @@ async function start(
     clock,
     dataDir,
     parts: () => readiness.look().parts,
+    published: () => publishedBundle,
     identities,
     ca,
     registry,
@@ -285,6 +288,8 @@ async function start(
   };
   const token = givenToken ?? (await AdminToken.ofDataDir(dataDir));
   const backups = new Backups({ dataDir, store, ca, clock, log });
+  let publishedBundle: PublishedBundle | undefined;
+  const published = () => publishedBundle;
   const admin = createAdmin({
     registry,
     ca,
@@ -309,7 +314,11 @@ async function start(
       mainPid: attestors.find(({ mainPid }) => mainPid !== undefined)?.mainPid,
     },
     self: {
-      look: () => lookAtSelf({ ...{ config, dataDir, attestors, kernel, unmapped, pipe, counters, tls }, ...reloaded }),
+      look: () =>
+        lookAtSelf({
+          ...{ config, dataDir, attestors, kernel, unmapped, pipe, counters, tls, ca },
+          ...{ ...reloaded, published: published() },
+        }),
       issuances: store.issuances,
       whyNever: (selector, beside) => whyNoCallerHas(selector, beside, attestors),
       meant: (selector) => meantSelector(selector, attestors),
@@ -320,7 +329,10 @@ async function start(
     },
     backup: () => backups.take(),
     onIssued: (listener) => issuances.onRecorded(listener),
-    ready: () => ({ ...readiness.look(), warnings: [...tlsWarnings(tls), ...revocationWarnings(registry, ca)] }),
+    ready: () => ({
+      ...readiness.look(),
+      warnings: [...tlsWarnings(tls), ...revocationWarnings(registry, ca), ...(published()?.warnings() ?? [])],
+    }),
     metrics: (accept) => metricsOf(sources, accept),
     logLevel: levelControl(log, config.logLevel),
     requests: meters.requests,
@@ -346,6 +358,9 @@ async function start(
 
   await listenForAdmins(admin, context, listening);
   await listenForOidc(context, ca, plan.adminConnections);
+  publishedBundle = await publishBundle(context, {
+    ...{ ca, registry, tls: endpointTls, maxConnections: plan.adminConnections },
+  });
   await mayGoOn();
   const { socket, socketMode, socketGroup } = config;
   parts.own(await listenOnSocket(pipe.server, { path: socket, mode: socketMode, group: socketGroup }));
@@ -363,7 +378,7 @@ async function start(
   log.info({ trust_domain: trustDomain, socket, admin_socket: config.adminSocket, entries: registry.size }, 'serving');
   const tokenChanged = () => admin.tokenChanged();
   const reloader = new Reloader({
-    ...{ config, ...reloaded, warningsOf, token, tokenChanged, clock, tls, log },
+    ...{ config, ...reloaded, warningsOf, token, tokenChanged, clock, tls, endpointTls, log },
     record: (event) => store.audit.append([event]),
   });
   parts.own(reloader);

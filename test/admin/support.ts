@@ -28,6 +28,9 @@ import { tempDir } from '../support/temp-dir.ts';
 export const TOKEN = 'a-token-that-only-the-test-knows';
 
 /** An authority without any authorities. */
+/** How messages name the TLS files of the admin API. */
+export const ADMIN_TLS = { listener: 'the admin API', certFlag: '--admin-tls-cert', keyFlag: '--admin-tls-key' };
+
 export const NO_CA = {
   authorities: () => [],
   whyNotRevocable: () => undefined,

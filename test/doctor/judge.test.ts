@@ -23,6 +23,7 @@ function authority(role: Authority['role'], from: number, to: number, more: Part
     state: 'active',
     subject: 'O=Sidekey',
     signs_after: null,
+    fetched_at: null,
     leaves_at: null,
     is_upstreams: false,
   } as const;
@@ -63,6 +64,7 @@ const WELL: DoctorJson = {
   failed_reloads: [],
   passphrase_files: [],
   admin_tls: null,
+  published_bundle: null,
   attestors: [{ name: 'unix', error: null }],
   proc: { others_executables: true, hidepid: null },
   disk: { free_bytes: 2 ** 40, free_inodes: 1e6 },
@@ -82,7 +84,7 @@ const WELL: DoctorJson = {
   unrendered: { count: 0, sample: [] },
   unreachable_users: [],
   unset_bundles: [],
-  entries: { total: 1, expired: NONE, unproducible: NONE, shadowed: NONE, 'never-issued': NONE },
+  entries: { total: 1, reserved: NONE, expired: NONE, unproducible: NONE, shadowed: NONE, 'never-issued': NONE },
 };
 
 const judge = (change: Partial<DoctorJson>, now = NOW): Finding[] => {
