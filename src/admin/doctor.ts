@@ -16,7 +16,7 @@ import {
   isExpired,
   type Registry,
 } from '../registry/index.ts';
-import { formatSelector, type TrustDomain } from '../spiffe/index.ts';
+import { EVERY_DOMAIN, formatSelector, type TrustDomain } from '../spiffe/index.ts';
 import { listAuthorities } from './ca.ts';
 import { DOCTOR, type DoctorJson } from './doctor-schema.ts';
 import { issuedOf } from './issued.ts';
@@ -240,7 +240,7 @@ async function requirementsOf(
       if (isExpired(entry, now)) continue;
       for (const uid of uidsOf(entry, self)) if (!byUid.has(uid) && byUid.size < MAX_USERS) byUid.set(uid, entry);
       for (const domain of entry.federatesWith) {
-        if (registry.federatedBundles.get(domain) !== undefined) continue;
+        if (domain === EVERY_DOMAIN || registry.federatedBundles.get(domain) !== undefined) continue;
         const known = unset.get(domain);
         unset.set(domain, { count: (known?.count ?? 0) + 1, entry: known?.entry ?? entry });
       }

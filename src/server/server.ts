@@ -22,7 +22,7 @@ import {
 } from '../attest/index.ts';
 import type { Refusal } from '../audit/index.ts';
 import { type Clock, SystemClock, version } from '../base/index.ts';
-import type { CertificateAuthority } from '../ca/index.ts';
+import { type CertificateAuthority, makeThrowAwayRoot } from '../ca/index.ts';
 import type { ServeConfig } from '../config/index.ts';
 import { Ledger } from '../delivery/index.ts';
 import { openFederation } from '../federation/index.ts';
@@ -31,7 +31,7 @@ import { Decisions, Identities } from '../identity/index.ts';
 import { JwtSvids } from '../jwt/index.ts';
 import type { Registry } from '../registry/index.ts';
 import { LocalRevoker } from '../revocation/index.ts';
-import { secretDiscoveryService } from '../sds/index.ts';
+import { Nobody, secretDiscoveryService } from '../sds/index.ts';
 import { standardServices } from '../standard/index.ts';
 import { createLog, droppedLogLines, LogCounts } from '../telemetry/index.ts';
 import { createWire } from '../wire/index.ts';
@@ -218,6 +218,7 @@ async function start(
     ledger,
     decisions,
     validation,
+    nobody: new Nobody(() => makeThrowAwayRoot(clock.now())),
     turns,
   } as const;
   const served = [

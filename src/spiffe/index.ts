@@ -11,6 +11,7 @@ export {
 export { bundleDocument } from './bundle-json.ts';
 export { certificatesOf, pemOf, pemOfAll, urisOf } from './certificates.ts';
 export {
+  EVERY_DOMAIN,
   parseSpiffeId,
   parseTrustDomain,
   parseTrustDomainId,
