@@ -70,6 +70,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'types:identity',
     'types:delivery',
     'types:jwt',
+    'federation/status.ts',
     'types:federation',
   ],
   envoy: [],

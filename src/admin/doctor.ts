@@ -6,6 +6,7 @@ import { isSecret, type UnreachableUsers } from '../attest/index.ts';
 import { type Clock, FILE_SOURCE, Slices } from '../base/index.ts';
 import type { CertificateAuthority } from '../ca/index.ts';
 import { declaredLines } from '../entries-file/index.ts';
+import type { Federation } from '../federation/index.ts';
 import { type Decisions, type Identities, withheldEntries } from '../identity/index.ts';
 import {
   type Entry,
@@ -19,6 +20,7 @@ import {
 import { EVERY_DOMAIN, formatSelector, type TrustDomain } from '../spiffe/index.ts';
 import { listAuthorities } from './ca.ts';
 import { DOCTOR, type DoctorJson } from './doctor-schema.ts';
+import { endOf } from './federation.ts';
 import { issuedOf } from './issued.ts';
 import { maybeTime, time } from './time.ts';
 
@@ -74,6 +76,7 @@ export interface DoctorRoutesParts {
   readonly ca: Pick<CertificateAuthority, 'authorities' | 'upstream' | 'revocationLists' | 'whyNotRevocable'>;
   readonly registry: Registry;
   readonly decisions: Pick<Decisions, 'list'>;
+  readonly federation: Pick<Federation, 'list'>;
   readonly explain: { readonly identities: Pick<Identities, 'withheld' | 'unrendered'> };
   readonly clock: Clock;
   readonly version: string;
@@ -123,12 +126,34 @@ export function addDoctorRoutes(app: FastifyInstance, parts: DoctorRoutesParts):
         unseen_callers: await unseenCallers(parts.decisions),
         withheld: await withheldOf(parts, now),
         unrendered: await unrenderedOf(parts),
+        relationships: relationshipsOf(parts.federation),
         entries: await entriesOf(parts, now),
         ...requirements,
       };
     },
   );
 }
+
+/** The relationships with problems, the worst first. */
+function relationshipsOf(federation: DoctorRoutesParts['federation']): DoctorJson['relationships'] {
+  const all = federation.list();
+  const troubled = WORST_FIRST.flatMap((state) =>
+    all.filter(({ status }) => status.state === state).map((view) => ({ ...view, state })),
+  );
+  return {
+    count: all.length,
+    troubled: troubled.length,
+    sample: troubled.slice(0, SAMPLE).map(({ relationship, status, bundle, state }) => ({
+      trust_domain: relationship.trustDomain,
+      state,
+      message: status.error?.message ?? null,
+      fix: status.error?.fix ?? null,
+      expires_at: maybeTime(bundle && endOf(bundle)),
+    })),
+  };
+}
+
+const WORST_FIRST = ['revoked', 'stale-bootstrap', 'failing'] as const;
 
 async function withheldOf(
   { explain: { identities }, decisions, registry, self }: DoctorRoutesParts,

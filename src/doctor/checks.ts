@@ -12,6 +12,7 @@ import { judgeHost } from './host.ts';
 import { judgeInputs } from './inputs.ts';
 import { judgeKeys } from './keys.ts';
 import { type FindListener, isOwnServer, judgeListeners } from './listeners.ts';
+import { judgeRelationships } from './federation.ts';
 import { judgePublishedBundle } from './published-bundle.ts';
 import { judgeReload } from './reload.ts';
 import { reloadCommand, restartCommand, viewProcess } from './restart.ts';
@@ -76,6 +77,7 @@ export function serverChecks(known: DoctorJson, now: number, here: Here | undefi
         },
     judged('admin-tls', () => judgeAdminTls(known)),
     judged('published-bundle', () => judgePublishedBundle(known)),
+    judged('federation', () => judgeRelationships(known)),
     judged('authority', () => judgeAuthority(known, now)),
     here === undefined
       ? judged('host', () => judgeHost(known, restart))

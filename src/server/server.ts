@@ -25,7 +25,7 @@ import { type Clock, SystemClock, version } from '../base/index.ts';
 import { type CertificateAuthority, makeThrowAwayRoot } from '../ca/index.ts';
 import type { ServeConfig } from '../config/index.ts';
 import { Ledger } from '../delivery/index.ts';
-import { openFederation } from '../federation/index.ts';
+import { type Federation, openFederation } from '../federation/index.ts';
 import type { CertificateFiles } from '../https/index.ts';
 import { Decisions, Identities } from '../identity/index.ts';
 import { JwtSvids } from '../jwt/index.ts';
@@ -133,6 +133,19 @@ function tlsWarnings(tls: CertificateFiles | undefined): string[] {
 function revocationWarnings({ revocations }: Registry, ca: CertificateAuthority): string[] {
   const problem = revocations.size === 0 ? undefined : ca.whyNotRevocable();
   return problem === undefined ? [] : [`revoked certificates are accepted: ${problem}`];
+}
+
+/** Maximum number of relationships that `GET /readyz` names. */
+const MOST_NAMED = 10;
+
+/** What it says of relationships whose bundles are not fetched. */
+function federationWarnings(federation: Federation): string[] {
+  const troubled = federation.list().filter(({ status: { state } }) => state !== 'fresh' && state !== 'new');
+  const warnings = troubled.slice(0, MOST_NAMED).map(({ relationship, status: { state, error } }) => {
+    return `federation with ${relationship.trustDomain}: ${state}${error === undefined ? '' : `: ${error.message}`}`;
+  });
+  const more = troubled.length - warnings.length;
+  return more > 0 ? [...warnings, `federation: and ${more} more`] : warnings;
 }
 
 /** For `systemctl status`. */
@@ -280,6 +293,7 @@ async function start(
     identities,
     ca,
     registry,
+    federation,
     pipe,
     usage: () => usageOf(quota, owners),
     memory,
@@ -332,7 +346,7 @@ async function start(
     onIssued: (listener) => issuances.onRecorded(listener),
     ready: () => ({
       ...readiness.look(),
-      warnings: [...tlsWarnings(tls), ...revocationWarnings(registry, ca), ...(published()?.warnings() ?? [])],
+      warnings: [...tlsWarnings(tls), ...revocationWarnings(registry, ca), ...federationWarnings(federation), ...(published()?.warnings() ?? [])],
     }),
     metrics: (accept) => metricsOf(sources, accept),
     logLevel: levelControl(log, config.logLevel),
