@@ -5,6 +5,7 @@ import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, 
 import type { Actor, Refusal } from '../audit/index.ts';
 import { BODY_LIMIT, type Clock, ERRORS, type ErrorCode, refuseDeep, SidekeyError } from '../base/index.ts';
 import type { Ledger } from '../delivery/index.ts';
+import type { Federation } from '../federation/index.ts';
 import type { Decisions, Identities } from '../identity/index.ts';
 import type { AuditStore, EntryRules, Registry, WarningsOf } from '../registry/index.ts';
 import type { Revoker } from '../revocation/index.ts';
@@ -25,6 +26,7 @@ import { addPreviewRoutes } from './entry-preview.ts';
 import type { EventReaders } from './event-readers.ts';
 import { addEventRoutes } from './events.ts';
 import { addExplainRoutes, type ExplainRoutesParts } from './explain.ts';
+import { addFederationRoutes } from './federation.ts';
 import { addHealthRoutes, type Readiness } from './health.ts';
 import { addIssuanceRoutes } from './issuances.ts';
 import { addLogLevelRoutes, type LevelControl } from './log-level.ts';
@@ -55,6 +57,7 @@ export interface AppOptions {
   readonly registry: Registry;
   readonly ca: AdminCa;
   readonly revoker: Revoker;
+  readonly federation: Federation;
   /** The rules for reading entries. */
   readonly entryRules: EntryRules;
   /** The warnings for accepted entries that probably do not do what was meant. */
@@ -199,6 +202,7 @@ export function createApp(options: AppOptions): FastifyInstance {
   addDeclaredRoutes(app, { ...options, ...options.explain }, byOf);
   addPreviewRoutes(app, { ...options, ...options.explain });
   addBundleRoutes(app, options, byOf);
+  addFederationRoutes(app, options, byOf);
   addAliasRoutes(app, options.registry, byOf, options.reservedNames);
   addCaRoutes(app, options.ca, byOf);
   addRevocationRoutes(app, options, byOf);

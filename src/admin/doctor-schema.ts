@@ -298,6 +298,30 @@ export const DOCTOR = titled(
         ),
         { description: 'users that entries name and whose processes can not connect to the pipe' },
       ),
+      relationships: Type.Object(
+        {
+          count: Count,
+          troubled: Type.Integer({
+            minimum: 0,
+            description: 'those whose last fetch failed, or brought nothing to trust',
+          }),
+          sample: Type.Array(
+            Type.Object(
+              {
+                trust_domain: Type.String(),
+                state: Type.Enum(['failing', 'stale-bootstrap', 'revoked']),
+                message: Type.Union([Type.String(), Type.Null()]),
+                fix: Type.Union([Type.String(), Type.Null()]),
+                expires_at: Type.Union([Type.String({ format: 'date-time' }), Type.Null()], {
+                  description: 'when the present bundle ends; null: there is none',
+                }),
+              },
+              CLOSED,
+            ),
+          ),
+        },
+        { ...CLOSED, description: 'federation relationships' },
+      ),
       unset_bundles: Type.Array(
         Type.Object(
           { trust_domain: Type.String(), entries: Count, entry_id: Type.String(), spiffe_id: Type.String() },

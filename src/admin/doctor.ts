@@ -6,6 +6,7 @@ import { isSecret, type UnreachableUsers } from '../attest/index.ts';
 import { type Clock, FILE_SOURCE, Slices } from '../base/index.ts';
 import type { CertificateAuthority } from '../ca/index.ts';
 import { declaredLines } from '../entries-file/index.ts';
+import type { Federation } from '../federation/index.ts';
 import { type Decisions, type Identities, withheldEntries } from '../identity/index.ts';
 import {
   type Entry,
@@ -16,9 +17,10 @@ import {
   isExpired,
   type Registry,
 } from '../registry/index.ts';
-import { formatSelector, type TrustDomain } from '../spiffe/index.ts';
+import { EVERY_DOMAIN, formatSelector, type TrustDomain } from '../spiffe/index.ts';
 import { listAuthorities } from './ca.ts';
 import { DOCTOR, type DoctorJson } from './doctor-schema.ts';
+import { endOf } from './federation.ts';
 import { issuedOf } from './issued.ts';
 import { maybeTime, time } from './time.ts';
 
@@ -74,6 +76,7 @@ export interface DoctorRoutesParts {
   readonly ca: Pick<CertificateAuthority, 'authorities' | 'upstream' | 'revocationLists' | 'whyNotRevocable'>;
   readonly registry: Registry;
   readonly decisions: Pick<Decisions, 'list'>;
+  readonly federation: Pick<Federation, 'list'>;
   readonly explain: { readonly identities: Pick<Identities, 'withheld' | 'unrendered'> };
   readonly clock: Clock;
   readonly version: string;
@@ -128,8 +131,29 @@ export async function doctorReport(parts: DoctorRoutesParts): Promise<DoctorJson
     unseen_callers: await unseenCallers(parts.decisions),
     withheld: await withheldOf(parts, now),
     unrendered: await unrenderedOf(parts),
+    relationships: relationshipsOf(parts.federation),
     entries: await entriesOf(parts, now),
     ...requirements,
+  };
+}
+
+const WORST_FIRST = ['revoked', 'stale-bootstrap', 'failing'] as const;
+
+function relationshipsOf(federation: DoctorRoutesParts['federation']): DoctorJson['relationships'] {
+  const all = federation.list();
+  const troubled = WORST_FIRST.flatMap((state) =>
+    all.filter(({ status }) => status.state === state).map((view) => ({ ...view, state })),
+  );
+  return {
+    count: all.length,
+    troubled: troubled.length,
+    sample: troubled.slice(0, SAMPLE).map(({ relationship, status, bundle, state }) => ({
+      trust_domain: relationship.trustDomain,
+      state,
+      message: status.error?.message ?? null,
+      fix: status.error?.fix ?? null,
+      expires_at: maybeTime(bundle && endOf(bundle)),
+    })),
   };
 }
 
@@ -243,7 +267,7 @@ async function requirementsOf(
       if (isExpired(entry, now)) continue;
       for (const uid of uidsOf(entry, self)) if (!byUid.has(uid) && byUid.size < MAX_USERS) byUid.set(uid, entry);
       for (const domain of entry.federatesWith) {
-        if (registry.federatedBundles.get(domain) !== undefined) continue;
+        if (domain === EVERY_DOMAIN || registry.federatedBundles.get(domain) !== undefined) continue;
         const known = unset.get(domain);
         unset.set(domain, { count: (known?.count ?? 0) + 1, entry: known?.entry ?? entry });
       }

@@ -6,6 +6,7 @@ export type { DecisionJson } from './decision-schema.ts';
 export type { SelfKnowledge } from './doctor.ts';
 export type { DoctorJson } from './doctor-schema.ts';
 export type { ExplanationJson } from './explain-schema.ts';
+export type { RelationshipViewJson } from './federation-schema.ts';
 export type { Readiness, ReadinessPart } from './health.ts';
 export type { LevelControl } from './log-level.ts';
 export type { ProxyJson, SecretJson, StreamJson } from './proxy-schema.ts';

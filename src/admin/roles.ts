@@ -33,6 +33,13 @@ const ROUTES: Readonly<Record<string, Needs>> = {
   // A bundle decides whom workloads trust.
   'PUT /v1/bundles/:trust_domain': 'admin',
   'DELETE /v1/bundles/:trust_domain': 'admin',
+  'GET /v1/federation': 'read',
+  'GET /v1/federation/:trust_domain': 'read',
+  // A relationship decides whom workloads trust, and what addresses the server asks.
+  'POST /v1/federation': 'admin',
+  'PUT /v1/federation/:trust_domain': 'admin',
+  'DELETE /v1/federation/:trust_domain': 'admin',
+  'POST /v1/federation/:trust_domain/refresh': 'admin',
   'GET /v1/ca': 'read',
   'POST /v1/ca/rotate': 'admin',
   'POST /v1/ca/import': 'admin',

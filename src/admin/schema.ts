@@ -263,8 +263,11 @@ const foreignBundle = {
   trust_domain: Type.String(),
   spiffe_sequence: Type.Integer({ minimum: 0 }),
   spiffe_refresh_hint: Type.Union([Type.Integer({ minimum: 0 }), Type.Null()], { description: 'seconds' }),
-  authorities: Type.Integer({ minimum: 1, description: 'the number of authorities' }),
-  expires_at: Type.String({ format: 'date-time', description: 'when the last of the authorities ends' }),
+  source: Type.Enum(['manual', 'polled'], { description: 'set by hand, or fetched for a federation relationship' }),
+  authorities: Type.Integer({ minimum: 0, description: 'the number of X.509 authorities; 0: all are withdrawn' }),
+  expires_at: Type.Union([Type.String({ format: 'date-time' }), Type.Null()], {
+    description: 'when the last of the authorities ends',
+  }),
   updated_at: Timestamp,
 };
 
@@ -292,6 +295,8 @@ export const ALIASES = titled('Aliases', Type.Object({ aliases: Type.Array(ALIAS
 export const ALIAS_PARAMS = Type.Object({ host: Type.String() });
 export const ALIAS_INPUT = titled('AliasInput', Type.Object({ spiffe_id: SpiffeId }, CLOSED));
 export const SET_ALIAS = titled('ChangedAlias', Type.Object({ ...alias, warnings }, CLOSED));
+
+export const WARNINGS = warnings;
 
 export const NOTHING = Type.Null();
 

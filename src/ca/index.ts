@@ -19,6 +19,7 @@ export {
   type RestoredAuthorities,
   restoreAuthorities,
 } from './restored-authorities.ts';
+export { makeThrowAwayRoot } from './revocation-lists.ts';
 export { AUTHORITY_STATES } from './slot.ts';
 export { ToldIssuances } from './told-issuances.ts';
 export type {

@@ -95,15 +95,16 @@ function addList(bundle: Command): void {
     const { bundles } = await client.listForeignBundles();
     const rows = bundles.map((one) => [
       one.trust_domain,
+      one.source,
       String(one.spiffe_sequence),
       String(one.authorities),
-      one.expires_at,
+      one.expires_at ?? 'none valid',
       one.updated_at,
     ]);
     await printView(options.output, {
       value: { bundles },
       names: bundles.map((one) => one.trust_domain),
-      table: () => printTable(['TRUST DOMAIN', 'SEQUENCE', 'AUTHORITIES', 'EXPIRES', 'UPDATED'], rows),
+      table: () => printTable(['TRUST DOMAIN', 'SOURCE', 'SEQUENCE', 'AUTHORITIES', 'EXPIRES', 'UPDATED'], rows),
     });
   });
 }

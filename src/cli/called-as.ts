@@ -55,6 +55,7 @@ export const COMMAND_NAMES = [
   'apply',
   'alias',
   'bundle',
+  'federation',
   'ca',
   'revoke',
   'revocations',

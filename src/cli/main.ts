@@ -15,6 +15,7 @@ import { addEntryCommands } from './entry.ts';
 import { addEnvoyCommands } from './envoy.ts';
 import { EXIT, report } from './errors.ts';
 import { addExplainCommand } from './explain.ts';
+import { addFederationCommands } from './federation.ts';
 import { addFetchCommand } from './fetch.ts';
 import { moveGlobalFlags } from './global-flags.ts';
 import { addHealthcheckCommand } from './healthcheck.ts';
@@ -35,6 +36,7 @@ const COMMANDS: Readonly<Record<string, (program: Command) => void>> = {
   apply: addApplyCommand,
   alias: addAliasCommands,
   bundle: addBundleCommands,
+  federation: addFederationCommands,
   ca: addCaCommands,
   revoke: addRevokeCommand,
   revocations: addRevocationsCommand,
@@ -63,6 +65,7 @@ const GROUPS: ReadonlySet<string> = new Set([
   'entry',
   'alias',
   'bundle',
+  'federation',
   'ca',
   'revoke',
   'audit',

@@ -22,7 +22,7 @@ import {
   SpiffeIdError,
   type TrustDomain,
 } from '../spiffe/index.ts';
-import type { HostPort } from './serve-config.ts';
+import type { HostPort, Network } from './serve-config.ts';
 
 export interface SettingKind<T> {
   /** The number of texts: one, any number, or (as a flag) one or none. */
@@ -213,6 +213,23 @@ function readHost(text: string): string {
   throw settingError(
     `${quote(text)} is not the name of a host`,
     'give a name or an address (IPv6 in brackets), without a port',
+  );
+}
+
+/** Networks in the form of RFC 4632: 10.1.0.0/16 or fd00::/8. */
+export const networks: SettingKind<readonly Network[]> = {
+  takes: 'many',
+  placeholder: 'NETWORK',
+  read: (texts) => texts.map(readNetwork),
+};
+
+function readNetwork(text: string): Network {
+  const [, address = '', digits = ''] = /^([^/]+)\/(\d{1,3})$/.exec(text) ?? [];
+  const bits = isIPv4(address) ? 32 : isIPv6(address) && !address.includes('%') ? 128 : 0;
+  if (bits > 0 && Number(digits) <= bits) return { address, prefix: Number(digits) };
+  throw settingError(
+    `${quote(text)} is not a network`,
+    'give an address and the length of its prefix, such as 10.1.0.0/16, fd00::/8, or 10.1.2.3/32 for one address',
   );
 }
 

@@ -79,6 +79,10 @@ export interface ServeConfig extends AttestorSettings, UpstreamSettings {
   /** Undefined: clear text. */
   readonly oidcCertFile: string | undefined;
   readonly oidcKeyFile: string | undefined;
+  /** Networks beyond the public ones in which bundle endpoints may be. */
+  readonly federationAllow: readonly Network[];
+  /** Seconds. */
+  readonly federationMinRefresh: number;
   /** Undefined: no bundle endpoint. */
   readonly federationListen: HostPort | undefined;
   readonly federationProfile: FederationProfile;
@@ -122,6 +126,12 @@ export type BundleFor = 'identified' | 'anyone';
  * them.
  */
 export type RootAckPolicy = 'wait' | 'continue';
+
+/** `10.1.0.0/16`: the address and the number of bits that all its addresses share. */
+export interface Network {
+  readonly address: string;
+  readonly prefix: number;
+}
 
 export interface HostPort {
   /** A name or an address, IPv6 without brackets. */

@@ -292,6 +292,16 @@ export const SETTINGS: { readonly [K in SettingKey]: Setting<ServeConfig[K]> } =
     optional: true,
   },
   oidcKeyFile: { about: 'PEM file with the key of that certificate', kind: kinds.readableFile, optional: true },
+  federationAllow: {
+    about:
+      'network that is not public, such as 10.1.0.0/16, in which bundle endpoints of other trust domains may be; repeat for more',
+    kind: kinds.networks,
+  },
+  federationMinRefresh: {
+    about: 'shortest time between two polls of a bundle endpoint, whatever its refresh hint says',
+    kind: kinds.duration('1s', '1h'),
+    fallback: fixed('60s'),
+  },
   federationListen: {
     about: 'serve the bundle endpoint, from which other trust domains fetch the bundle',
     kind: kinds.hostPort,

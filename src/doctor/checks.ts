@@ -8,6 +8,7 @@ import type { Check, CheckResult } from './check.ts';
 import { judgeDataDir } from './data-dir.ts';
 import { judgeEngineSocket } from './engine-socket.ts';
 import { judgeEntries, judgeRequirements, judgeUnrendered, judgeWithheld } from './entries.ts';
+import { judgeRelationships } from './federation.ts';
 import { judgeHost } from './host.ts';
 import { judgeInputs } from './inputs.ts';
 import { judgeKeys } from './keys.ts';
@@ -76,6 +77,7 @@ export function serverChecks(known: DoctorJson, now: number, here: Here | undefi
         },
     judged('admin-tls', () => judgeAdminTls(known)),
     judged('published-bundle', () => judgePublishedBundle(known)),
+    judged('federation', () => judgeRelationships(known)),
     judged('authority', () => judgeAuthority(known, now)),
     here === undefined
       ? judged('host', () => judgeHost(known, restart))

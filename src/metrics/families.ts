@@ -157,6 +157,30 @@ const OWN = {
     'writes of the file with the published bundle: ok, failed',
   ),
   sidekey_published_file_problem: family('gauge', '', [], '1 while that file does not have the present bundle'),
+  sidekey_federation_relationships: family(
+    'gauge',
+    '',
+    ['state'],
+    'federation relationships: new (not fetched since the start), fresh, failing, stale-bootstrap, revoked',
+  ),
+  sidekey_federation_fetches_total: family(
+    'counter',
+    '',
+    ['result'],
+    'fetches of the bundles of other trust domains: changed, unchanged, or the reason of the failure',
+  ),
+  sidekey_federation_oldest_fetch_timestamp_seconds: family(
+    'gauge',
+    'seconds',
+    [],
+    'of all relationships fetched since the start, when the one whose last success is longest ago was fetched',
+  ),
+  sidekey_federation_most_failures: family(
+    'gauge',
+    '',
+    [],
+    'failed fetches since its last success, of the relationship that has most',
+  ),
   sidekey_bundle_soonest_expiry_timestamp_seconds: family(
     'gauge',
     'seconds',

@@ -4,7 +4,7 @@ import type { AttestationTimes, Pipe } from '../attest/index.ts';
 import type { Clock } from '../base/index.ts';
 import type { CertificateAuthority, IssuanceTimes } from '../ca/index.ts';
 import type { DeliveryCounts, PushQueue } from '../delivery/index.ts';
-import type { EndpointState, PublishedFileState, PublishingCounts } from '../federation/index.ts';
+import type { EndpointState, Federation, PublishedFileState, PublishingCounts } from '../federation/index.ts';
 import type { Identities } from '../identity/index.ts';
 import type { TokenCounts } from '../jwt/index.ts';
 import type { MemoryBudget, Turns } from '../limits/index.ts';
@@ -26,6 +26,7 @@ export interface MetricSources {
   readonly issuances: IssuanceTimes;
   readonly tokens: TokenCounts;
   readonly ca: Pick<CertificateAuthority, 'authorities' | 'bundle' | 'upstream' | 'revocationLists'>;
+  readonly federation: Pick<Federation, 'list' | 'results'>;
   readonly publishing: PublishingCounts;
   /** Undefined while the server starts. */
   readonly published: () =>

@@ -2,7 +2,7 @@
 
 import { redactSelector } from '../attest/index.ts';
 import { API_SOURCE, declaredPlace, FILE_SOURCE, formatDuration, type Problem } from '../base/index.ts';
-import { isNegated, isTemplate, opposite, parseTemplate, type Selector } from '../spiffe/index.ts';
+import { EVERY_DOMAIN, isNegated, isTemplate, opposite, parseTemplate, type Selector } from '../spiffe/index.ts';
 import type { Log } from '../telemetry/index.ts';
 import { isExpired } from './entry.ts';
 import type { FederatedBundles } from './federated-bundles.ts';
@@ -80,7 +80,7 @@ function* warningsOfEntry(entry: EntryInput, parts: EntryWarningParts): Iterable
   yield* templateWarnings(entry, parts);
   yield* ttlWarnings(entry, parts);
   for (const domain of entry.federatesWith) {
-    if (parts.federatedBundles.get(domain) !== undefined) continue;
+    if (domain === EVERY_DOMAIN || parts.federatedBundles.get(domain) !== undefined) continue;
     const rule = `callers get it as soon as it is set: sidekey bundle set ${domain} --file FILE`;
     yield { path: '/federates_with', problem: `no bundle of ${domain} is set`, rule };
   }

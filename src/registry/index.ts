@@ -29,11 +29,15 @@ export {
   programWarning,
   type WarningsOf,
 } from './entry-warnings.ts';
-export type { FederatedBundle } from './federated-bundle.ts';
+export type { BundleInput, FederatedBundle } from './federated-bundle.ts';
 export { parseRfc3339 } from './instant.ts';
 export { MatchIndex, missing } from './match.ts';
 export { Place, readObject, show } from './place.ts';
 export { openRegistry } from './registry.ts';
+export { ENDPOINT_PROFILES, type Relationship } from './relationship.ts';
+export { type GivenRelationship, parseRelationship, urlFault } from './relationship-input.ts';
+export { type RelationshipJson, relationshipToJson } from './relationship-json.ts';
+export { MAX_RELATIONSHIPS, type PutRelationship } from './relationships.ts';
 export type { Revocations } from './revocations.ts';
 export { copyDatabase } from './sqlite/copy.ts';
 export { checkDatabase, trustDomainIn } from './sqlite/restored-database.ts';

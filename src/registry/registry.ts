@@ -16,6 +16,7 @@ import { FurtherLimits } from './further-limits.ts';
 import { insertInOrder, listPage, removeFromOrder } from './list.ts';
 import { MatchIndex } from './match.ts';
 import { type Keyed, keyed, nearestEntries } from './near.ts';
+import { Relationships } from './relationships.ts';
 import { Revocations } from './revocations.ts';
 import { planSource } from './source-plan.ts';
 import { entryExists, noSuchEntry, sameEntries, staleEntry } from './store/conflict.ts';
@@ -44,7 +45,7 @@ const BULK = 100;
 const MOST_TWINS = 100;
 
 export interface RegistryParts {
-  readonly store: Pick<Store, 'entries' | 'bundles' | 'aliases' | 'tokens' | 'revocations'>;
+  readonly store: Pick<Store, 'entries' | 'bundles' | 'aliases' | 'tokens' | 'relationships' | 'revocations'>;
   readonly trustDomain: TrustDomain;
   readonly clock: Clock;
   readonly log: Log;
@@ -57,14 +58,21 @@ export async function openRegistry(parts: RegistryParts): Promise<Registry> {
   const federatedBundles = await FederatedBundles.open({ store: store.bundles, queue, clock, log });
   const aliases = await Aliases.open({ store: store.aliases, queue, clock, log });
   const tokens = await Tokens.open({ store: store.tokens, queue, clock, log });
+  const relationships = await Relationships.open({ store: store.relationships, queue, clock, log });
   const revocations = await Revocations.open({ store: store.revocations, queue, clock, log });
-  const opened = { ...parts, queue, federatedBundles, aliases, tokens, revocations };
+  for (const { trustDomain, source } of federatedBundles.list()) {
+    // The server ended between the two deletions.
+    if (source !== 'polled' || relationships.get(trustDomain) !== undefined) continue;
+    log.warn({ trust_domain: trustDomain }, 'the bundle of a deleted federation relationship is deleted');
+    await federatedBundles.delete(trustDomain);
+  }
+  const opened = { ...parts, queue, federatedBundles, aliases, tokens, relationships, revocations };
   return new StoredRegistry(opened, await store.entries.load());
 }
 
 interface StoredRegistryParts
   extends RegistryParts,
-    Pick<Registry, 'federatedBundles' | 'aliases' | 'tokens' | 'revocations'> {
+    Pick<Registry, 'federatedBundles' | 'aliases' | 'tokens' | 'relationships' | 'revocations'> {
   readonly queue: WriteQueue;
 }
 
@@ -82,6 +90,7 @@ class StoredRegistry implements Registry {
   readonly federatedBundles: FederatedBundles;
   readonly aliases: Aliases;
   readonly tokens: Tokens;
+  readonly relationships: Relationships;
   readonly revocations: Revocations;
   readonly #parts: StoredRegistryParts;
   readonly #entries = new Map<string, Entry>();
@@ -105,6 +114,7 @@ class StoredRegistry implements Registry {
     this.federatedBundles = parts.federatedBundles;
     this.aliases = parts.aliases;
     this.tokens = parts.tokens;
+    this.relationships = parts.relationships;
     this.revocations = parts.revocations;
     for (const entry of entries) this.#put(entry);
   }

@@ -6,6 +6,7 @@ import type { Selector, SpiffeId, TrustDomain } from '../spiffe/index.ts';
 import type { Aliases } from './aliases.ts';
 import type { Entry } from './entry-fields.ts';
 import type { FederatedBundles } from './federated-bundles.ts';
+import type { Relationships } from './relationships.ts';
 import type { Revocations } from './revocations.ts';
 import type { Tokens } from './tokens.ts';
 
@@ -77,6 +78,7 @@ export interface Registry {
   readonly federatedBundles: FederatedBundles;
   readonly aliases: Aliases;
   readonly tokens: Tokens;
+  readonly relationships: Relationships;
   readonly revocations: Revocations;
   /** Number of entries. */
   readonly size: number;

@@ -22,15 +22,16 @@ import {
 } from '../attest/index.ts';
 import type { Refusal } from '../audit/index.ts';
 import { type Clock, SystemClock, version } from '../base/index.ts';
-import type { CertificateAuthority } from '../ca/index.ts';
+import { type CertificateAuthority, makeThrowAwayRoot } from '../ca/index.ts';
 import type { ServeConfig } from '../config/index.ts';
 import { Ledger } from '../delivery/index.ts';
+import { type Federation, openFederation } from '../federation/index.ts';
 import type { CertificateFiles } from '../https/index.ts';
 import { Decisions, Identities } from '../identity/index.ts';
 import { JwtSvids } from '../jwt/index.ts';
 import type { Registry } from '../registry/index.ts';
 import { LocalRevoker } from '../revocation/index.ts';
-import { secretDiscoveryService } from '../sds/index.ts';
+import { Nobody, secretDiscoveryService } from '../sds/index.ts';
 import { standardServices } from '../standard/index.ts';
 import { createLog, droppedLogLines, LogCounts } from '../telemetry/index.ts';
 import { createWire } from '../wire/index.ts';
@@ -134,6 +135,19 @@ function revocationWarnings({ revocations }: Registry, ca: CertificateAuthority)
   return problem === undefined ? [] : [`revoked certificates are accepted: ${problem}`];
 }
 
+/** Maximum number of relationships that `GET /readyz` names. */
+const MOST_NAMED = 10;
+
+/** What it says of relationships whose bundles are not fetched. */
+function federationWarnings(federation: Federation): string[] {
+  const troubled = federation.list().filter(({ status: { state } }) => state !== 'fresh' && state !== 'new');
+  const warnings = troubled.slice(0, MOST_NAMED).map(({ relationship, status: { state, error } }) => {
+    return `federation with ${relationship.trustDomain}: ${state}${error === undefined ? '' : `: ${error.message}`}`;
+  });
+  const more = troubled.length - warnings.length;
+  return more > 0 ? [...warnings, `federation: and ${more} more`] : warnings;
+}
+
 /** For `systemctl status`. */
 function summaryOf(trustDomain: string, entries: number, failedReloads: FailedReloads): string {
   const serving = `serving ${trustDomain}: ${entries} ${entries === 1 ? 'entry' : 'entries'}`;
@@ -217,6 +231,7 @@ async function start(
     ledger,
     decisions,
     validation,
+    nobody: new Nobody(() => makeThrowAwayRoot(clock.now())),
     turns,
   } as const;
   const served = [
@@ -252,6 +267,8 @@ async function start(
       issuances: store.issuances,
     }),
   );
+  const { federationAllow: allowed, federationMinRefresh: minRefresh } = config;
+  const { federation } = parts.own(openFederation({ registry, ca, allowed, minRefresh, clock, log }));
   const failedReloads = new FailedReloads(clock);
   const reloaded = { registry, entryRules, failedReloads };
   const listening = new Set<string>();
@@ -276,6 +293,7 @@ async function start(
     identities,
     ca,
     registry,
+    federation,
     pipe,
     usage: () => usageOf(quota, owners),
     memory,
@@ -291,6 +309,7 @@ async function start(
     registry,
     ca,
     revoker,
+    federation,
     entryRules,
     warningsOf,
     ledger,
@@ -332,7 +351,12 @@ async function start(
     onIssued: (listener) => issuances.onRecorded(listener),
     ready: () => ({
       ...readiness.look(),
-      warnings: [...tlsWarnings(tls), ...revocationWarnings(registry, ca), ...(published()?.warnings() ?? [])],
+      warnings: [
+        ...tlsWarnings(tls),
+        ...revocationWarnings(registry, ca),
+        ...federationWarnings(federation),
+        ...(published()?.warnings() ?? []),
+      ],
     }),
     metrics: (accept) => metricsOf(sources, accept),
     logLevel: levelControl(log, config.logLevel),

@@ -84,6 +84,7 @@ const WELL: DoctorJson = {
   unrendered: { count: 0, sample: [] },
   unreachable_users: [],
   unset_bundles: [],
+  relationships: { count: 0, troubled: 0, sample: [] },
   entries: { total: 1, reserved: NONE, expired: NONE, unproducible: NONE, shadowed: NONE, 'never-issued': NONE },
 };
 

@@ -16,6 +16,7 @@ import { decisionTable } from './decision-table.ts';
 import { entryTable } from './entry-table.ts';
 import { issuanceTable } from './issuance-table.ts';
 import { APPLICATION_ID, MIGRATIONS, migrate, newerDatabase, noteSchemaMaker, schemaVersion } from './migrations.ts';
+import { relationshipTable } from './relationship-table.ts';
 import { revocationTable } from './revocation-table.ts';
 import { snapshotDatabase } from './snapshot.ts';
 import { tokenTable } from './token-table.ts';
@@ -81,7 +82,15 @@ function prepare(db: Database, file: string, options: SqliteStoreOptions): void 
   }
   if (version > 0 && version < migrations.length) onMigrated?.(version, migrations.length);
   // Not the issuances, which may be many.
-  for (const table of ['entries', 'federated_bundles', 'aliases', 'tokens', 'revocations', 'changes']) {
+  for (const table of [
+    'entries',
+    'federated_bundles',
+    'aliases',
+    'tokens',
+    'relationships',
+    'revocations',
+    'changes',
+  ]) {
     const result = db.pragma(`quick_check(${table})`, { simple: true });
     if (result !== 'ok') throw damaged(file, String(result));
   }
@@ -120,12 +129,14 @@ function storeOf(db: Database, { path, trustDomain, times, keptChanges = KEPT_CH
   const bundles = bundleTable(access, logs, trustDomain);
   const aliases = aliasTable(access, logs, trustDomain);
   const tokens = tokenTable(access, logs);
+  const relationships = relationshipTable(access, logs, trustDomain);
   const revocations = revocationTable(access, logs);
   return {
     entries: entries.store,
     bundles: bundles.store,
     aliases: aliases.store,
     tokens: tokens.store,
+    relationships: relationships.store,
     revocations: revocations.store,
     issuances: issuanceTable(access, audit.log),
     decisions: decisionTable(access),
@@ -135,6 +146,7 @@ function storeOf(db: Database, { path, trustDomain, times, keptChanges = KEPT_CH
       bundle: bundles.get,
       alias: aliases.get,
       token: tokens.get,
+      relationship: relationships.get,
       revocation: revocations.get,
     }),
     snapshot: (to, onFixed, signal) => snapshotDatabase(path, to, onFixed, signal),

@@ -11,6 +11,7 @@ import type { ChangeFeed } from './change-feed.ts';
 import type { DecisionStore } from './decision-store.ts';
 import type { EntryStore } from './entry-store.ts';
 import type { IssuanceStore } from './issuance-store.ts';
+import type { RelationshipStore } from './relationship-store.ts';
 import type { RevocationStore } from './revocation-store.ts';
 import type { TokenStore } from './token-store.ts';
 
@@ -19,11 +20,12 @@ export interface Store {
   readonly bundles: BundleStore;
   readonly aliases: AliasStore;
   readonly tokens: TokenStore;
+  readonly relationships: RelationshipStore;
   readonly revocations: RevocationStore;
   readonly issuances: IssuanceStore;
   readonly decisions: DecisionStore;
   readonly audit: AuditStore;
-  /** Changes of entries, bundles, aliases, tokens and revocations. */
+  /** Changes of entries, bundles, aliases, tokens, relationships and revocations. */
   readonly changes: ChangeFeed;
   /**
    * Copies everything to a new file, mode 0600, while the store is used.
