@@ -76,6 +76,13 @@ test('root needs a trust domain only', async () => {
     oidcListen: undefined,
     oidcCertFile: undefined,
     oidcKeyFile: undefined,
+    federationListen: undefined,
+    federationProfile: 'https_spiffe',
+    federationSpiffeId: 'spiffe://example.org/sidekey/server',
+    federationCertFile: undefined,
+    federationKeyFile: undefined,
+    federationRefreshHint: 300,
+    federationPublishFile: undefined,
     maxJwtAudiences: 32,
     maxJwtSvidsPerSecondPerId: 50,
     maxCachedJwtSvidsPerId: 1_000,
@@ -182,6 +189,12 @@ jwtIssuer: https://issuer.test/a
 oidcListen: 0.0.0.0:8443
 oidcCertFile: oidc.crt
 oidcKeyFile: oidc.key
+federationListen: 0.0.0.0:8444
+federationProfile: https_web
+federationCertFile: oidc.crt
+federationKeyFile: oidc.key
+federationRefreshHint: 10m
+federationPublishFile: bundle.json
 maxJwtAudiences: 4
 maxJwtSvidsPerSecondPerId: 9
 maxCachedJwtSvidsPerId: 0
@@ -266,6 +279,13 @@ sdsAllBundlesName: roots
       oidcListen: { host: '0.0.0.0', port: 8443 },
       oidcCertFile: path.join(folder, 'oidc.crt'),
       oidcKeyFile: path.join(folder, 'oidc.key'),
+      federationListen: { host: '0.0.0.0', port: 8444 },
+      federationProfile: 'https_web',
+      federationSpiffeId: 'spiffe://example.org/sidekey/server',
+      federationCertFile: path.join(folder, 'oidc.crt'),
+      federationKeyFile: path.join(folder, 'oidc.key'),
+      federationRefreshHint: 600,
+      federationPublishFile: path.join(folder, 'bundle.json'),
       maxJwtAudiences: 4,
       maxJwtSvidsPerSecondPerId: 9,
       maxCachedJwtSvidsPerId: 0,
