@@ -97,7 +97,9 @@ export interface BundleEndpoint {
 }
 
 /** Serves on a loopback address until the test ends. */
-export async function bundleEndpoint(t: Pick<TestContext, 'after'>, leaf: Leaf, host = '127.0.0.1'): Promise<BundleEndpoint> {
+export async function bundleEndpoint(t: Pick<TestContext, 'after'>, leaf: Leaf, host = '127.0.0.1',
+  at = 0,
+): Promise<BundleEndpoint> {
   let how: Answer = (_request, response) => response.writeHead(404).end();
   const requests: string[] = [];
   const server = https.createServer({ ...leaf }, (request, response) => {
@@ -106,7 +108,7 @@ export async function bundleEndpoint(t: Pick<TestContext, 'after'>, leaf: Leaf, 
     how(request, response);
   });
   server.on('tlsClientError', () => undefined);
-  await new Promise<void>((resolve) => server.listen(0, host, resolve));
+  await new Promise<void>((resolve) => server.listen(at, host, resolve));
   const { port } = server.address() as AddressInfo;
   const close = async () => {
     server.closeAllConnections();
