@@ -58,6 +58,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'types:https',
     'types:delivery',
     'types:revocation',
+    'federation/status.ts',
     'types:federation',
     ...CATALOG,
   ],

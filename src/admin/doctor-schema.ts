@@ -301,7 +301,10 @@ export const DOCTOR = titled(
       relationships: Type.Object(
         {
           count: Count,
-          troubled: Type.Integer({ minimum: 0, description: 'those whose last fetch failed, or brought nothing to trust' }),
+          troubled: Type.Integer({
+            minimum: 0,
+            description: 'those whose last fetch failed, or brought nothing to trust',
+          }),
           sample: Type.Array(
             Type.Object(
               {

@@ -136,5 +136,14 @@ export type IssuanceEventJson = Static<typeof ISSUANCE_EVENT>;
 /** The data of one event. */
 export const EVENT = titled(
   'Event',
-  Type.Union([STREAM_EVENT, ENTRY_EVENT, ISSUANCE_EVENT, REVOCATION_EVENT, AUTHORITY_EVENT, RELATIONSHIP_EVENT, BUNDLE_EVENT, LAGGED_EVENT]),
+  Type.Union([
+    STREAM_EVENT,
+    ENTRY_EVENT,
+    ISSUANCE_EVENT,
+    REVOCATION_EVENT,
+    AUTHORITY_EVENT,
+    RELATIONSHIP_EVENT,
+    BUNDLE_EVENT,
+    LAGGED_EVENT,
+  ]),
 );

@@ -56,7 +56,15 @@ export function addEventRoutes(app: FastifyInstance, readers: EventReaders): voi
 }
 
 /** Makes the readers; the sources are listened to only while there is a reader. */
-export function createEventReaders({ ledger, registry, federation, onIssued, ca, clock, counters }: EventSources): EventReaders {
+export function createEventReaders({
+  ledger,
+  registry,
+  federation,
+  onIssued,
+  ca,
+  clock,
+  counters,
+}: EventSources): EventReaders {
   return new EventReaders(clock, counters, (tell) => {
     const stops = [
       ledger.watch((event) => tell(event.type, streamEvent(event))),

@@ -15,7 +15,10 @@ export function judgeRelationships({ relationships = NONE, at }: Known): Finding
   const more = relationships.troubled - relationships.sample.length;
   const last = findings.at(-1);
   if (more > 0 && last !== undefined) {
-    findings[findings.length - 1] = { ...last, problem: `${last.problem} (and ${more} more relationships have problems)` };
+    findings[findings.length - 1] = {
+      ...last,
+      problem: `${last.problem} (and ${more} more relationships have problems)`,
+    };
   }
   return findings;
 }

@@ -6,8 +6,9 @@
 
 import { nearest, type Problem, SidekeyError } from '../base/index.ts';
 import { PAGE_TOKEN, PAGE_TOKEN_RULE, Place, show, snakeCase } from '../registry/index.ts';
+import type { Collected } from './collected.ts';
 import { FILE_RULE, fileFault, readDocuments, type TextDocument } from './documents.ts';
-import { type Collected, isManifest, readManifest } from './manifest.ts';
+import { isManifest, readManifest } from './manifest.ts';
 import { RELATIONSHIPS_MEMBER, readFederationFile } from './relationships.ts';
 
 /** Decodes UTF-8 and rejects invalid bytes; skips a byte order mark. @throws TypeError */
@@ -107,7 +108,10 @@ export class EntriesSource {
   /** The same for a problem of the relationship at this position, whose path begins below that. */
   locateRelationship(problem: Problem, index: number): Problem {
     const { name, document, keys, shown } = this.#relationships[index]!;
-    return { ...problem, path: `${name}:${document.lineAt([...keys, ...keysOf(problem.path)])} ${shown}${problem.path}` };
+    return {
+      ...problem,
+      path: `${name}:${document.lineAt([...keys, ...keysOf(problem.path)])} ${shown}${problem.path}`,
+    };
   }
 
   /** File and line of the entry at this position. */

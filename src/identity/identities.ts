@@ -9,8 +9,8 @@ import type { Clock } from '../base/index.ts';
 import type { CertificateAuthority, X509Svid } from '../ca/index.ts';
 import type { Entry, EntryChange, Registry } from '../registry/index.ts';
 import {
-  EVERY_DOMAIN,
   compareText,
+  EVERY_DOMAIN,
   formatSelector,
   isNegated,
   opposite,

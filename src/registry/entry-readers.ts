@@ -169,7 +169,10 @@ export function readFederatesWith(value: unknown, place: Place, rules: EntryRule
     return at.fault("it is the server's own trust domain", 'an entry federates with other trust domains');
   });
   if (domains === undefined || domains.length < 2 || !domains.includes(EVERY_DOMAIN as TrustDomain)) return domains;
-  return place.fault(`it has ${EVERY_DOMAIN} and others`, `${EVERY_DOMAIN} stands for every known trust domain: give it alone`);
+  return place.fault(
+    `it has ${EVERY_DOMAIN} and others`,
+    `${EVERY_DOMAIN} stands for every known trust domain: give it alone`,
+  );
 }
 
 const FEDERATES_RULE = `federates_with is a list of trust domains, or ["${EVERY_DOMAIN}"] for every known one`;

@@ -2,9 +2,9 @@
 
 import { SidekeyError } from '../base/index.ts';
 import { AttestationRetry, refuseCaller } from '../delivery/index.ts';
+import type { Held } from '../identity/index.ts';
 import { LimitError } from '../limits/index.ts';
 import { Status, StatusError } from '../wire/index.ts';
-import type { Held } from '../identity/index.ts';
 import { type HeldName, type HeldNames, missingOf } from './held-names.ts';
 import { type Found, type FoundLater, SecretLookup } from './lookup.ts';
 import { isHeld } from './names.ts';
@@ -105,8 +105,7 @@ export class Pusher {
         const nothing = this.lookup.withdrawn(name);
         if (nothing !== undefined) found.push(nothing);
         else this.#await(parts.nobody!.prepare().then(() => this.#context.lookAgain(name)));
-      }
-      else if (isCurrent(answer, now)) {
+      } else if (isCurrent(answer, now)) {
         this.#held.end(name);
         withKey ||= answer.certificate !== undefined;
         found.push(answer);

@@ -346,7 +346,12 @@ async function start(
     onIssued: (listener) => issuances.onRecorded(listener),
     ready: () => ({
       ...readiness.look(),
-      warnings: [...tlsWarnings(tls), ...revocationWarnings(registry, ca), ...federationWarnings(federation), ...(published()?.warnings() ?? [])],
+      warnings: [
+        ...tlsWarnings(tls),
+        ...revocationWarnings(registry, ca),
+        ...federationWarnings(federation),
+        ...(published()?.warnings() ?? []),
+      ],
     }),
     metrics: (accept) => metricsOf(sources, accept),
     logLevel: levelControl(log, config.logLevel),

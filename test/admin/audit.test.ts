@@ -103,7 +103,6 @@ const CHANGES: Readonly<Record<string, (ask: Asks) => Promise<Partial<Row>[]>>> 
   },
   'POST /v1/federation': async ({ ask }) => {
     await ask('POST', '/v1/federation', RELATIONSHIP);
-    await ask('POST', '/v1/federation', RELATIONSHIP);
     const after = { ...RELATIONSHIP, endpoint_spiffe_id: null, endpoint_ca: null };
     return [{ action: 'relationship.created', target: 'other.example', before: undefined, after }];
   },
@@ -161,9 +160,7 @@ const OF_REVOCATIONS = ['DELETE /v1/revocations/{serial}', 'POST /v1/revocations
 /** Keys leave by it, over the Unix socket alone. */
 const BACKUP = 'POST /v1/backup';
 /** They change nothing. */
-const HARMLESS: readonly string[] = [
-  'POST /v1/federation/{trust_domain}/refresh',
-  'POST /v1/explain'];
+const HARMLESS: readonly string[] = ['POST /v1/federation/{trust_domain}/refresh', 'POST /v1/explain'];
 
 function bundleShown(sequence: number) {
   const fingerprint = createHash('sha256').update(root.der).digest('hex');

@@ -86,7 +86,13 @@ async function serverEnvoy(t: TestContext, binary: string, side: Side, peer: str
 }
 
 /** Sends what comes to `local` over mTLS to the other domain, with a handshake for each request. */
-async function clientEnvoy(t: TestContext, binary: string, side: Side, peer: string, ports: { to: number; local: number }) {
+async function clientEnvoy(
+  t: TestContext,
+  binary: string,
+  side: Side,
+  peer: string,
+  ports: { to: number; local: number },
+) {
   const at = (port: number) => ({ socket_address: { address: '127.0.0.1', port_value: port } });
   const upstream = {
     name: 'peer',
@@ -123,7 +129,8 @@ async function live(...envoys: readonly RunningEnvoy[]): Promise<void> {
 
 const activeRoot = async ({ server }: Side): Promise<string> => {
   const { body } = await server.request('GET', '/v1/ca');
-  return body.authorities.find((one: { role: string; state: string }) => one.role === 'root' && one.state === 'active').id;
+  return body.authorities.find((one: { role: string; state: string }) => one.role === 'root' && one.state === 'active')
+    .id;
 };
 
 describe('two trust domains', { timeout: 240_000, skip }, () => {
@@ -188,7 +195,10 @@ describe('two trust domains', { timeout: 240_000, skip }, () => {
     const { bundle, error } = await stateOf();
     assert.equal(error.reason, 'certificate');
     assert.equal(bundle.x509_authorities, 2, 'the last good bundle stays');
-    assert.match((await here.server.request('GET', '/readyz')).body.warnings.join('\n'), /partner\.example: stale-bootstrap/);
+    assert.match(
+      (await here.server.request('GET', '/readyz')).body.warnings.join('\n'),
+      /partner\.example: stale-bootstrap/,
+    );
     const asText = await run(here, 'federation', 'list');
     assert.match(asText, /partner\.example +stale-bootstrap/);
     isOver = true;

@@ -100,12 +100,9 @@ describe('a ClusterStaticEntry', () => {
         'apiVersion: spire.spiffe.io/v1alpha1\nkind: ClusterFederatedTrustDomain\nspec: {trustDomain: a.example, bundleEndpointProfile: {type: https_web}, className: prod}\n',
     });
     assert.equal(inputs.length, 1);
-    assert.deepEqual(
-      notes.map(({ path: place, problem }) => [place.split('/').at(-1), problem]).slice(0, 1),
-      [
-        ['a.yaml:9', 'className "prod" has no effect'],
-      ],
-    );
+    assert.deepEqual(notes.map(({ path: place, problem }) => [place.split('/').at(-1), problem]).slice(0, 1), [
+      ['a.yaml:9', 'className "prod" has no effect'],
+    ]);
     assert.equal(notes.at(-1)!.problem, 'a federation relationship is left out');
   });
 

@@ -69,12 +69,18 @@ describe('an endpoint of https_spiffe', { timeout: 60_000 }, () => {
     await create(spiffe(endpoint.url, root.pem));
     endpoint.present(await next.leaf({ uris: [ID] }));
     endpoint.answer({ ...bundleOf(next.key), spiffe_sequence: 2 });
-    await refused(federation.refresh(OTHER, false), 'certificate', /not signed by an authority .*; get the present bundle/);
+    await refused(
+      federation.refresh(OTHER, false),
+      'certificate',
+      /not signed by an authority .*; get the present bundle/,
+    );
     assert.equal(federation.get(OTHER).status.state, 'stale-bootstrap');
     assert.ok(lines.some(({ level, msg }) => level === 50 && /sidekey bundle set other\.example/.test(String(msg))));
     assert.equal(registry.federatedBundles.get(OTHER)!.x509Authorities.length, 1, 'the last good bundle stays');
     const moved = new Promise((resolve) => federation.onMove(resolve));
-    const { x509Authorities: [der] } = { x509Authorities: [next.certificate.raw] };
+    const {
+      x509Authorities: [der],
+    } = { x509Authorities: [next.certificate.raw] };
     await registry.federatedBundles.set(OTHER, {
       x509Authorities: [der!],
       jwtAuthorities: [],
@@ -140,23 +146,27 @@ describe('a document', { timeout: 60_000 }, () => {
   const big = `{"keys":[],"x":"${'x'.repeat(20 * 1024 * 1024)}"}`;
   const jwt = { kty: 'EC', crv: 'P-256', ...pick(root.key, 'x', 'y'), use: 'jwt-svid' };
   const taken: Record<string, readonly [document: object | string, x509: number, jwt: number]> = {
-    'a key of the use wit-svid, or of none': [bundleOf(root.key, { ...next.key, use: 'wit-svid' }, { kty: 'EC' }), 1, 0],
+    'a key of the use wit-svid, or of none': [
+      bundleOf(root.key, { ...next.key, use: 'wit-svid' }, { kty: 'EC' }),
+      1,
+      0,
+    ],
     'x5c of 2': [bundleOf({ ...root.key, x5c: [...(root.key.x5c as string[]), 'AAAA'] }), 1, 0],
     'a key without x5c': [bundleOf(root.key, { ...next.key, x5c: undefined }), 1, 0],
     'a JWT key without kid': [bundleOf(root.key, jwt), 1, 0],
     'a key of an unknown type': [bundleOf(root.key, { kty: 'AKP', use: 'x509-svid' }), 1, 0],
-    'JWT keys, with members that nobody knows': [bundleOf(root.key, { ...jwt, kid: 'a', alg: 'ES256', key_ops: [] }), 1, 1],
+    'JWT keys, with members that nobody knows': [
+      bundleOf(root.key, { ...jwt, kid: 'a', alg: 'ES256', key_ops: [] }),
+      1,
+      1,
+    ],
     'a kid on an X.509 key': [bundleOf({ ...root.key, kid: 'a' }), 1, 0],
     'faulty numbers': [{ ...DOCUMENT, spiffe_sequence: '7', spiffe_refresh_hint: '60' }, 1, 0],
     'negative numbers': [{ ...DOCUMENT, spiffe_sequence: -1, spiffe_refresh_hint: -1 }, 1, 0],
     'a hint of 1e9': [{ ...DOCUMENT, spiffe_refresh_hint: 1e9 }, 1, 0],
     'a number of 64 bits': [`{"spiffe_sequence":18446744073709551615,"keys":[${JSON.stringify(root.key)}]}`, 1, 0],
     'blanks around it': [` \n${JSON.stringify(DOCUMENT)}\n `, 1, 0],
-    'an authority of another trust domain, beside its own': [
-      bundleOf(root.key, thief.key),
-      1,
-      0,
-    ],
+    'an authority of another trust domain, beside its own': [bundleOf(root.key, thief.key), 1, 0],
   };
   const refusedBodies: Record<string, readonly [body: string | Buffer, problem: RegExp]> = {
     '{}': ['{}', /\/keys: a SPIFFE bundle is/],
@@ -267,7 +277,10 @@ describe('a redirect', { timeout: 60_000 }, () => {
   test('is followed three times, to https only, by the same rules, and never remembered', async (t) => {
     const endpoint = await bundleEndpoint(t, host);
     const { create, federation } = await startPolling(t);
-    const to = (location: string): Answer => (_request, response) => response.writeHead(302, { location }).end('x');
+    const to =
+      (location: string): Answer =>
+      (_request, response) =>
+        response.writeHead(302, { location }).end('x');
     endpoint.answer((request, response) => {
       const hops = Number(request.url!.slice(1) || 0);
       if (hops < 3) response.writeHead(307, { location: `/${hops + 1}` }).end();
@@ -324,7 +337,10 @@ describe('a host', { timeout: 60_000 }, () => {
     const url = `https://partner.example:${endpoint.port}/`;
     let looked = 0;
     // Public at the first look, loopback at the second: what is checked must be what is dialled.
-    const resolve = (_host: string, callback: (error: null, addresses: { address: string; family: number }[]) => void) => {
+    const resolve = (
+      _host: string,
+      callback: (error: null, addresses: { address: string; family: number }[]) => void,
+    ) => {
       looked += 1;
       callback(null, [{ address: '127.0.0.1', family: 4 }]);
     };
@@ -342,7 +358,11 @@ describe('a host', { timeout: 60_000 }, () => {
           { address: '127.0.0.1', family: 4 },
         ]),
     });
-    assert.equal((await mixed.create(web(url, root.pem))).fetchError, undefined, 'a refused address beside an allowed one');
+    assert.equal(
+      (await mixed.create(web(url, root.pem))).fetchError,
+      undefined,
+      'a refused address beside an allowed one',
+    );
   });
 
   test('without an address, or that nobody answers at, is told', async (t) => {

@@ -7,7 +7,7 @@ import { type GivenRelationship, parseRelationship } from '../../src/registry/re
 import type { Registry } from '../../src/registry/types.ts';
 import { makeTrustBundle } from '../../src/spiffe/bundle.ts';
 import { parseTrustDomain } from '../../src/spiffe/id.ts';
-import { TRUST_DOMAIN, open } from '../registry/support.ts';
+import { open, TRUST_DOMAIN } from '../registry/support.ts';
 import type { TestClock } from '../support/clock.ts';
 import { recordingLog } from '../support/recording-log.ts';
 

@@ -170,7 +170,8 @@ describe('aliases', () => {
     assert.deepEqual(value, {
       host: 'web.example',
       spiffeId: WEB,
-      createdAt: clock.now(), updatedAt: clock.now(),
+      createdAt: clock.now(),
+      updatedAt: clock.now(),
     });
     await aliases.set('api.example', API);
     assert.deepEqual(

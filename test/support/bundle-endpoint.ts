@@ -16,7 +16,11 @@ export interface TestAuthority {
   readonly pem: string;
   /** As a SPIFFE bundle has it. */
   readonly key: Record<string, unknown>;
-  leaf(options: { readonly uris?: readonly string[]; readonly hosts?: readonly string[]; notAfter?: number }): Promise<Leaf>;
+  leaf(options: {
+    readonly uris?: readonly string[];
+    readonly hosts?: readonly string[];
+    notAfter?: number;
+  }): Promise<Leaf>;
 }
 
 export interface Leaf {
@@ -97,7 +101,10 @@ export interface BundleEndpoint {
 }
 
 /** Serves on a loopback address until the test ends. */
-export async function bundleEndpoint(t: Pick<TestContext, 'after'>, leaf: Leaf, host = '127.0.0.1',
+export async function bundleEndpoint(
+  t: Pick<TestContext, 'after'>,
+  leaf: Leaf,
+  host = '127.0.0.1',
   at = 0,
 ): Promise<BundleEndpoint> {
   let how: Answer = (_request, response) => response.writeHead(404).end();

@@ -113,7 +113,10 @@ export function spawnServe(
 }
 
 /** The arguments of `sidekey` for a server in this place. */
-export function serveArguments({ dataDir, socket, adminSocket, trustDomain = TRUST_DOMAIN }: Place, flags: readonly string[] = []): string[] {
+export function serveArguments(
+  { dataDir, socket, adminSocket, trustDomain = TRUST_DOMAIN }: Place,
+  flags: readonly string[] = [],
+): string[] {
   const place = ['--data-dir', dataDir, '--socket', socket, '--admin-socket', adminSocket];
   return ['serve', '--trust-domain', trustDomain, ...place, ...flags];
 }
