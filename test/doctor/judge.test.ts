@@ -417,6 +417,34 @@ const cases: readonly [string, Partial<DoctorJson>, string, Finding['severity'],
     /7 connections on the pipe were refused/,
   ],
   [
+    'a partner whose bundle is not fetched, while the last one is good',
+    { relationships: troubled({ state: 'failing', message: 'the endpoint answers with the status 500' }) },
+    'federation-failing',
+    'warning',
+    /partner\.example is not fetched: the endpoint answers with the status 500/,
+  ],
+  [
+    'a partner without any good bundle',
+    { relationships: troubled({ state: 'failing', message: 'no answer', expires_at: null }) },
+    'federation-failing',
+    'error',
+    /is not fetched: no answer/,
+  ],
+  [
+    'a partner whose endpoint is not known any more',
+    { relationships: { ...troubled({ state: 'stale-bootstrap', message: 'another authority' }), troubled: 3 } },
+    'federation-stale',
+    'error',
+    /not known any more: another authority \(and 2 more/,
+  ],
+  [
+    'a partner that has withdrawn its trust',
+    { relationships: troubled({ state: 'revoked' }) },
+    'federation-revoked',
+    'error',
+    /without authorities/,
+  ],
+  [
     'many entries that have expired',
     {
       entries: {
@@ -429,6 +457,11 @@ const cases: readonly [string, Partial<DoctorJson>, string, Finding['severity'],
     /and 8 more/,
   ],
 ];
+
+function troubled(more: Partial<DoctorJson['relationships']['sample'][number]>): DoctorJson['relationships'] {
+  const one = { trust_domain: 'partner.example', state: 'failing', message: null, fix: null, ...more } as const;
+  return { count: 5, troubled: 1, sample: [{ expires_at: '2099-01-01T00:00:00.000Z', ...one }] };
+}
 
 describe('doctor', () => {
   it('finds nothing where nothing is amiss', () => {
