@@ -7,6 +7,7 @@ import type { Finding } from '../../src/base/finding.ts';
 import { judgeAdminTls } from '../../src/doctor/admin-tls.ts';
 import { judgeAuthority } from '../../src/doctor/authority.ts';
 import { judgeEntries, judgeRequirements, judgeUnrendered, judgeWithheld } from '../../src/doctor/entries.ts';
+import { judgeRelationships } from '../../src/doctor/federation.ts';
 import { judgeHost } from '../../src/doctor/host.ts';
 import { judgePublishedBundle } from '../../src/doctor/published-bundle.ts';
 import { judgeReload } from '../../src/doctor/reload.ts';
@@ -94,6 +95,7 @@ const judge = (change: Partial<DoctorJson>, now = NOW): Finding[] => {
   return [
     ...judgeAdminTls(known),
     ...judgePublishedBundle(known),
+    ...judgeRelationships(known),
     ...judgeAuthority(known, now),
     ...judgeHost(known, () => undefined),
     ...judgeRequirements(known),
