@@ -16,6 +16,7 @@ import { entryToEnvoy } from './figures/entry-to-envoy.ts';
 import { entryToGoSpiffe } from './figures/entry-to-go-spiffe.ts';
 import { entryToSpire } from './figures/entry-to-spire.ts';
 import { explain } from './figures/explain.ts';
+import { federationPolls } from './figures/federation.ts';
 import { firstSecret } from './figures/first-secret.ts';
 import { firstService } from './figures/first-service.ts';
 import { heldNames } from './figures/held-names.ts';
@@ -42,6 +43,7 @@ import { workloadRenewal, workloadStreams } from './figures/workload-streams.ts'
 const BENCHES: Readonly<Record<string, (cleanup: Cleanup) => Promise<Figure[]>>> = {
   'first-service': firstService,
   'first-secret': firstSecret,
+  'federation-polls': federationPolls,
   'entry-to-envoy': entryToEnvoy,
   'entry-to-go-spiffe': entryToGoSpiffe,
   'entry-to-spire': entryToSpire,

@@ -59,6 +59,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'types:delivery',
     'delivery/stream-report.ts',
     'types:revocation',
+    'federation/status.ts',
     'types:federation',
     ...CATALOG,
   ],

@@ -86,6 +86,9 @@ export const RELATIONSHIP_PREVIEW = titled(
   ),
 );
 
+/** The answer of a PUT: with dry_run, only what would change. */
+export const SET_RELATIONSHIP = titled('SetRelationship', Type.Union([CHANGED_RELATIONSHIP, RELATIONSHIP_PREVIEW]));
+
 export const REFRESHED_RELATIONSHIP = titled(
   'RefreshedRelationship',
   Type.Object({ ...relationship, changed: Type.Boolean({ description: 'whether another bundle was stored' }) }, CLOSED),

@@ -95,7 +95,7 @@ export function addFederationRoutes(app: FastifyInstance, parts: FederationRoute
         querystring: schema.SET_RELATIONSHIP_QUERY,
         body: schema.RELATIONSHIP_INPUT,
         response: {
-          200: { anyOf: [schema.CHANGED_RELATIONSHIP, schema.RELATIONSHIP_PREVIEW] },
+          200: schema.SET_RELATIONSHIP,
           201: schema.CHANGED_RELATIONSHIP,
         },
       },

@@ -6,8 +6,9 @@
 
 import { nearest, type Problem, SidekeyError } from '../base/index.ts';
 import { PAGE_TOKEN, PAGE_TOKEN_RULE, Place, show, snakeCase } from '../registry/index.ts';
+import type { Collected } from './collected.ts';
 import { FILE_RULE, fileFault, readDocuments, type TextDocument } from './documents.ts';
-import { type Collected, isManifest, readManifest } from './manifest.ts';
+import { isManifest, readManifest } from './manifest.ts';
 import { RELATIONSHIPS_MEMBER, readFederationFile } from './relationships.ts';
 
 /** Decodes UTF-8 and rejects invalid bytes; skips a byte order mark. @throws TypeError */

@@ -6,21 +6,12 @@
 
 import { nearest } from '../base/index.ts';
 import { type Place, readObject, show } from '../registry/index.ts';
+import type { Collected } from './collected.ts';
 import { readTrustDomainSpec } from './relationships.ts';
 
 const API_VERSION = 'spire.spiffe.io/v1alpha1';
 const KIND = 'ClusterStaticEntry';
 const TRUST_DOMAIN_KIND = 'ClusterFederatedTrustDomain';
-
-/** What a reader of a document collects. */
-export interface Collected {
-  /** An entry, and the keys that lead to it in the document. */
-  entry(value: unknown, keys: readonly string[]): void;
-  /** A federation relationship, in the form of federation.json. */
-  relationship(value: unknown, keys: readonly string[]): void;
-  /** Something that was accepted, but has no effect. */
-  note(keys: readonly string[], problem: string, rule: string): void;
-}
 
 /** Whether the document is a Kubernetes object rather than a list of entries. */
 export function isManifest(value: object): boolean {

@@ -6,7 +6,7 @@
 
 import { nearest } from '../base/index.ts';
 import { type Place, readObject, show } from '../registry/index.ts';
-import type { Collected } from './manifest.ts';
+import type { Collected } from './collected.ts';
 
 /** The member that holds the list in a federation.json. */
 export const RELATIONSHIPS_MEMBER = 'federationRelationships';

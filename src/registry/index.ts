@@ -36,7 +36,7 @@ export { Place, readObject, show } from './place.ts';
 export { openRegistry } from './registry.ts';
 export { ENDPOINT_PROFILES, type Relationship } from './relationship.ts';
 export { type GivenRelationship, parseRelationship, urlFault } from './relationship-input.ts';
-export { type RelationshipJson, relationshipToJson } from './relationship-json.ts';
+export { relationshipToJson } from './relationship-json.ts';
 export { MAX_RELATIONSHIPS, type PutRelationship } from './relationships.ts';
 export type { Revocations } from './revocations.ts';
 export { copyDatabase } from './sqlite/copy.ts';

@@ -45,6 +45,7 @@ test('the OpenAPI document names every route with its parameters and bodies', as
     'DELETE /v1/bundles/{trust_domain}',
     'DELETE /v1/ca/carried/{id}',
     'DELETE /v1/entries/{id}',
+    'DELETE /v1/federation/{trust_domain}',
     'DELETE /v1/page/session',
     'DELETE /v1/page/sessions/{id}',
     'DELETE /v1/revocations/{serial}',
@@ -67,6 +68,8 @@ test('the OpenAPI document names every route with its parameters and bodies', as
     'GET /v1/entries/{id}',
     'GET /v1/events',
     'GET /v1/explain',
+    'GET /v1/federation',
+    'GET /v1/federation/{trust_domain}',
     'GET /v1/issuances',
     'GET /v1/jwks',
     'GET /v1/log-level',
@@ -86,6 +89,8 @@ test('the OpenAPI document names every route with its parameters and bodies', as
     'POST /v1/ca/{id}/taint',
     'POST /v1/entries',
     'POST /v1/entries/preview',
+    'POST /v1/federation',
+    'POST /v1/federation/{trust_domain}/refresh',
     'POST /v1/page/links',
     'POST /v1/page/session',
     'POST /v1/revocations',
@@ -93,6 +98,7 @@ test('the OpenAPI document names every route with its parameters and bodies', as
     'PUT /v1/aliases/{host}',
     'PUT /v1/bundles/{trust_domain}',
     'PUT /v1/entries',
+    'PUT /v1/federation/{trust_domain}',
     'PUT /v1/log-level',
   ]);
   const list = body.paths['/v1/entries'].get;

@@ -83,6 +83,8 @@ test('root needs a trust domain only', async () => {
     federationKeyFile: undefined,
     federationRefreshHint: 300,
     federationPublishFile: undefined,
+    federationAllow: [],
+    federationMinRefresh: 60,
     maxJwtAudiences: 32,
     maxJwtSvidsPerSecondPerId: 50,
     maxCachedJwtSvidsPerId: 1_000,
@@ -195,6 +197,8 @@ federationCertFile: oidc.crt
 federationKeyFile: oidc.key
 federationRefreshHint: 10m
 federationPublishFile: bundle.json
+federationAllow: [10.1.0.0/16, 'fd00::/8']
+federationMinRefresh: 5s
 maxJwtAudiences: 4
 maxJwtSvidsPerSecondPerId: 9
 maxCachedJwtSvidsPerId: 0
@@ -286,6 +290,11 @@ sdsAllBundlesName: roots
       federationKeyFile: path.join(folder, 'oidc.key'),
       federationRefreshHint: 600,
       federationPublishFile: path.join(folder, 'bundle.json'),
+      federationAllow: [
+        { address: '10.1.0.0', prefix: 16 },
+        { address: 'fd00::', prefix: 8 },
+      ],
+      federationMinRefresh: 5,
       maxJwtAudiences: 4,
       maxJwtSvidsPerSecondPerId: 9,
       maxCachedJwtSvidsPerId: 0,

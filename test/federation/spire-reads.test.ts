@@ -17,7 +17,10 @@ const options = { skip, timeout: 180_000 };
 /** The bundle as SPIRE has stored it. */
 async function stored(spire: SpireServer) {
   const { stdout } = await spire.ask('bundle', 'list', '-id', `spiffe://${TRUST_DOMAIN}`, '-output', 'json');
-  return JSON.parse(stdout) as { x509_authorities: unknown[]; jwt_authorities: unknown[] };
+  const known = JSON.parse(stdout) as { x509_authorities: unknown[]; jwt_authorities: unknown[] };
+  // SPIRE lists them in any order.
+  const sorted = (all: unknown[]) => all.map((one) => JSON.stringify(one)).sort();
+  return { x509_authorities: sorted(known.x509_authorities), jwt_authorities: sorted(known.jwt_authorities) };
 }
 
 test(

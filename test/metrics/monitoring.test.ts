@@ -75,6 +75,13 @@ describe('monitoring/', () => {
 const NOT_SHOWN = [
   'process_start_time_seconds',
   'sidekey_bundle_sequence_number',
+  'sidekey_bundle_endpoint_certificate_expiry_timestamp_seconds',
+  'sidekey_bundle_endpoint_requests_total',
+  'sidekey_federation_fetches_total',
+  'sidekey_federation_most_failures',
+  'sidekey_federation_oldest_fetch_timestamp_seconds',
+  'sidekey_published_bundle_sequence_number',
+  'sidekey_published_file_writes_total',
   'sidekey_revocation_lists',
   'sidekey_revocations',
   'sidekey_callers_without_identity_total',

@@ -47,6 +47,7 @@ describe('bundles of other trust domains', () => {
       crlsPem: Buffer.alloc(0),
       epoch: undefined,
       sequenceNumber: 1,
+      documentNumber: 1,
       refreshHint: 60,
       source: 'manual',
       statedSequence: undefined,

@@ -105,6 +105,7 @@ export async function bundleEndpoint(
   t: Pick<TestContext, 'after'>,
   leaf: Leaf,
   host = '127.0.0.1',
+  at = 0,
 ): Promise<BundleEndpoint> {
   let how: Answer = (_request, response) => response.writeHead(404).end();
   const requests: string[] = [];
@@ -114,7 +115,7 @@ export async function bundleEndpoint(
     how(request, response);
   });
   server.on('tlsClientError', () => undefined);
-  await new Promise<void>((resolve) => server.listen(0, host, resolve));
+  await new Promise<void>((resolve) => server.listen(at, host, resolve));
   const { port } = server.address() as AddressInfo;
   const close = async () => {
     server.closeAllConnections();
