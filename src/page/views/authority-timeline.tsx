@@ -89,14 +89,14 @@ function Axis({ line }: { line: Line }) {
       if (distance > (sign < 0 ? line.back : line.ahead)) continue;
       const place = placeOf(line.now + sign * distance, line);
       // Texts must not meet.
-      if (marks.every((other) => Math.abs(other.place - place) > 0.085))
+      if (marks.every((other) => Math.abs(other.place - place) > 0.12))
         marks.push({ place, text: tickText(sign * distance) });
     }
   }
   return (
     <div class="axis" aria-hidden="true">
       {marks.map(({ place, text }) => (
-        <span key={text} style={{ left: percent(place) }} class={text === 'now' ? 'now' : ''}>
+        <span key={text} style={{ left: percent(place) }} class={text === 'now' ? 'now' : place > 0.93 ? 'last' : ''}>
           {text}
         </span>
       ))}

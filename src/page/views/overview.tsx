@@ -69,19 +69,23 @@ function Shown({ overview }: { overview: Overview }) {
   }, [overview]);
   return (
     <div class="overview">
-      <Panel title="Needs somebody" class="findings" actions={<Worst findings={findings} />}>
-        <Findings findings={findings} />
-      </Panel>
-      <Panel title="Proxies and secrets" class="states" actions={<a href={href('/proxies')}>All proxies</a>}>
-        <States counts={counts} />
-        {counts.entries === 0 ? <FirstEntry /> : counts.proxies.total === 0 && <FirstProxy />}
-      </Panel>
-      <Panel title="Authorities" class="authorities" actions={<a href={href('/trust')}>Trust</a>}>
-        <AuthorityTimeline authorities={authorities} upstream={upstream} />
-      </Panel>
-      <Panel title="Last events" class="last-events">
-        <EventList events={events} />
-      </Panel>
+      <div class="column">
+        <Panel title="Needs attention" actions={<Worst findings={findings} />}>
+          <Findings findings={findings} />
+        </Panel>
+        <Panel title="Authorities" class="authorities" actions={<a href={href('/trust')}>Trust</a>}>
+          <AuthorityTimeline authorities={authorities} upstream={upstream} />
+        </Panel>
+      </div>
+      <div class="column">
+        <Panel title="Proxies and secrets" actions={<a href={href('/proxies')}>All proxies</a>}>
+          <States counts={counts} />
+          {counts.entries === 0 ? <FirstEntry /> : counts.proxies.total === 0 && <FirstProxy />}
+        </Panel>
+        <Panel title="Last events" class="last-events">
+          <EventList events={events} />
+        </Panel>
+      </div>
     </div>
   );
 }
