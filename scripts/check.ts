@@ -49,7 +49,6 @@ const results = [
   ...(await Promise.all([
     run('types', 'tsc', []),
     run('types of the page', 'tsc', ['-p', 'src/page']),
-    run('types of the tests of the page', 'tsc', ['-p', 'test/page']),
     run('lint and format', 'biome', ['ci', '--error-on-warnings', ...colours]),
   ])),
 ];

@@ -166,7 +166,7 @@ export const LOOKS = [360, 1920, 3840].flatMap((width) =>
 
 /** How far the document is wider than the window, in pixels: 0 unless the whole page scrolls sideways. */
 export function overhang(page: Page): Promise<number> {
-  return page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+  return page.evaluate('document.documentElement.scrollWidth - document.documentElement.clientWidth');
 }
 
 /** Checks a view that is open in all looks: nothing serious of axe-core, no sideways scrolling. */
@@ -190,4 +190,19 @@ export async function screenshot(page: Page, name: string): Promise<void> {
   if (!WRITES) return;
   mkdirSync(path.join(ROOT, 'docs/page'), { recursive: true });
   await page.screenshot({ path: path.join(ROOT, 'docs/page', `${name}.png`), animations: 'disabled', caret: 'hide' });
+}
+
+/** The text of the element that has the focus. */
+export function focused(page: Page): Promise<string> {
+  return page.evaluate('document.activeElement.textContent');
+}
+
+/** Presses Tab until the element with this text has the focus. @throws Error if it never has */
+export async function tabTo(page: Page, text: string | RegExp, most = 60): Promise<void> {
+  for (let i = 0; i < most; i += 1) {
+    const now = await focused(page);
+    if (typeof text === 'string' ? now === text : text.test(now)) return;
+    await page.keyboard.press('Tab');
+  }
+  throw new Error(`${text} does not get the focus by Tab`);
 }
