@@ -1,10 +1,10 @@
 /** All proxies, read once and then kept by the changes that the server sends. */
 
 import { effect, type Signal, signal } from '@preact/signals';
+import type { PageChanges, ProxyRow, ProxyRows } from '../../gen/admin-api.ts';
 import { json } from '../shell/api.ts';
 import { setClock } from '../shell/clock.ts';
 import { epoch, onChange } from '../shell/live.ts';
-import type { Changes, ProxyRow, ProxyRows } from './wire.ts';
 
 export interface Proxies {
   /** Oldest connection first; undefined until they are read. */
@@ -16,7 +16,7 @@ export interface Proxies {
 const proxies = signal<Proxies>({ rows: undefined, error: undefined });
 const byId = new Map<string, ProxyRow>();
 /** Changes that came while the rows were read; undefined at other times. */
-let meanwhile: Changes[] | undefined;
+let meanwhile: PageChanges[] | undefined;
 let reading: AbortController | undefined;
 let isStarted = false;
 let isDrawing = false;
@@ -54,7 +54,7 @@ export async function readProxies(): Promise<void> {
   }
 }
 
-function take(change: Changes): void {
+function take(change: PageChanges): void {
   if (meanwhile !== undefined) meanwhile.push(change);
   else if (apply(change) && !isDrawing) {
     isDrawing = true;
@@ -66,7 +66,7 @@ function take(change: Changes): void {
 }
 
 /** Whether a row changed. */
-function apply({ rows, gone }: Changes): boolean {
+function apply({ rows, gone }: PageChanges): boolean {
   for (const row of rows) byId.set(row.connection, row);
   for (const id of gone) byId.delete(id);
   return rows.length > 0 || gone.length > 0;

@@ -1,7 +1,8 @@
 /** The filters and the order of the table of proxies, as they stand in the address. */
 
+import type { ProxyRow } from '../../gen/admin-api.ts';
 import { SECRET_STATES } from '../parts/index.ts';
-import type { ProxyRow, ProxyState } from './wire.ts';
+import type { ProxyState } from './wire.ts';
 
 /** Worst first. */
 export const PROXY_STATES: readonly ProxyState[] = [...SECRET_STATES, 'none'];

@@ -4,7 +4,7 @@
  */
 
 import { signal } from '@preact/signals';
-import type { Changes, Hello } from '../data/wire.ts';
+import type { PageChanges, PageHello } from '../../gen/admin-api.ts';
 import { ApiError, send } from './api.ts';
 import { setClock } from './clock.ts';
 import { readEvents } from './event-lines.ts';
@@ -30,7 +30,7 @@ const PAUSES = [250, 500, 1_000, 2_000, 4_000, 8_000];
 /** The server sends something at least every 15 s; a longer silence is a connection that broke without a word. */
 const SILENCE_MS = 40_000;
 
-type Listener = (change: Changes) => void;
+type Listener = (change: PageChanges) => void;
 const listeners = new Set<Listener>();
 
 /** Calls the listener with each change from now on. Returns a function that stops this. */
@@ -103,10 +103,10 @@ async function listen(attempt: AbortController, connected: () => void): Promise<
     for await (const { event, data, id } of readEvents(body!, heard)) {
       lastId = id || lastId;
       if (event === 'hello') {
-        greet(JSON.parse(data) as Hello);
+        greet(JSON.parse(data) as PageHello);
         connected();
       } else if (event === 'changes') {
-        const change = JSON.parse(data) as Changes;
+        const change = JSON.parse(data) as PageChanges;
         for (const listener of listeners) listener(change);
       }
     }
@@ -115,7 +115,7 @@ async function listen(attempt: AbortController, connected: () => void): Promise<
   }
 }
 
-function greet(hello: Hello): void {
+function greet(hello: PageHello): void {
   setClock(hello.at);
   connection.value = { state: 'live' };
   // Otherwise what was read before may be older than the connection.

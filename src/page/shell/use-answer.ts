@@ -1,7 +1,8 @@
 /** Data of the server in a component: read once, and again after lost changes, events or at the reader's wish. */
 
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
-import type { ChangedKind, PageEvent } from '../data/wire.ts';
+import type { PageEvent } from '../../gen/admin-api.ts';
+import type { ChangedKind } from '../data/wire.ts';
 import { epoch, onChange } from './live.ts';
 
 export interface Answer<T> {

@@ -1,6 +1,6 @@
 /** Events in one line each, newest first, with the way to what they are about. */
 
-import type { PageEvent } from '../data/wire.ts';
+import type { PageEvent } from '../../gen/admin-api.ts';
 import { HostileText, Time } from '../parts/index.ts';
 import { href } from '../shell/router.ts';
 import { eventWord } from './event-words.tsx';

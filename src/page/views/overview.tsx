@@ -1,7 +1,7 @@
 /** The trust domain at a glance: what needs somebody, the authorities, states, and the last events. */
 
 import { useEffect, useState } from 'preact/hooks';
-import type { Counts, Finding, Overview, PageEvent } from '../data/wire.ts';
+import type { PageCounts, PageEvent, PageFinding, PageOverview } from '../../gen/admin-api.ts';
 import {
   Answered,
   Command,
@@ -14,7 +14,7 @@ import {
   Title,
   type Tone,
 } from '../parts/index.ts';
-import { json } from '../shell/api.ts';
+import { api } from '../shell/api.ts';
 import { onChange } from '../shell/live.ts';
 import { href } from '../shell/router.ts';
 import { useAnswer } from '../shell/use-answer.ts';
@@ -26,7 +26,7 @@ import { FirstEntry, FirstProxy } from './first-steps.tsx';
 const EVENTS = 50;
 
 export function OverviewView() {
-  const answer = useAnswer('overview', (signal) => json<Overview>('GET', '/v1/page/overview', { signal }), {
+  const answer = useAnswer('overview', () => api.getPageOverview(), {
     on: ['entries', 'authorities', 'revocations'],
     when: ({ type }) => type === 'rejected' || type === 'held',
   });
@@ -38,9 +38,9 @@ export function OverviewView() {
   );
 }
 
-function Shown({ overview }: { overview: Overview }) {
+function Shown({ overview }: { overview: PageOverview }) {
   const { findings, authorities, upstream, cursor } = overview;
-  const [counts, setCounts] = useState<Counts>(overview.counts);
+  const [counts, setCounts] = useState<PageCounts>(overview.counts);
   const [events, setEvents] = useState<readonly PageEvent[]>(overview.events);
   useEffect(() => {
     setCounts(overview.counts);
@@ -77,9 +77,9 @@ function Shown({ overview }: { overview: Overview }) {
   );
 }
 
-const TONES: Readonly<Record<Finding['severity'], Tone>> = { error: 'bad', warning: 'warn', info: 'off' };
+const TONES: Readonly<Record<PageFinding['severity'], Tone>> = { error: 'bad', warning: 'warn', info: 'off' };
 
-function Worst({ findings }: Pick<Overview, 'findings'>) {
+function Worst({ findings }: Pick<PageOverview, 'findings'>) {
   if (findings === null) return <Mark tone="busy">looking</Mark>;
   const [errors, warnings] = ['error', 'warning'].map(
     (one) => findings.list.filter(({ severity }) => severity === one).length,
@@ -89,7 +89,7 @@ function Worst({ findings }: Pick<Overview, 'findings'>) {
   return <Mark tone="good">all is well</Mark>;
 }
 
-function Findings({ findings }: Pick<Overview, 'findings'>) {
+function Findings({ findings }: Pick<PageOverview, 'findings'>) {
   if (findings === null) return <p class="muted">The server is looking for faults.</p>;
   const { list, more } = findings;
   if (list.length === 0)
@@ -133,7 +133,7 @@ function Findings({ findings }: Pick<Overview, 'findings'>) {
 }
 
 /** Counts by state, each with the way to the proxies in question. */
-function States({ counts: { proxies, secrets, streams }, entries }: { counts: Counts; entries: number }) {
+function States({ counts: { proxies, secrets, streams }, entries }: { counts: PageCounts; entries: number }) {
   const [allProxies, allSecrets] = [total(proxies), total(secrets)];
   return (
     <>

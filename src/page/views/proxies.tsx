@@ -1,6 +1,7 @@
 /** Every proxy in a table that follows the server; filters and order stand in the address. */
 
 import { useMemo } from 'preact/hooks';
+import type { ProxyRow } from '../../gen/admin-api.ts';
 import { allProxies, readProxies } from '../data/proxies.ts';
 import {
   compareExpiry,
@@ -18,7 +19,7 @@ import {
   passes,
   secretsOf,
 } from '../data/proxy-filter.ts';
-import type { ProxyRow, ProxyState, SecretState } from '../data/wire.ts';
+import type { ProxyState, SecretState } from '../data/wire.ts';
 import {
   type Column,
   DataTable,
