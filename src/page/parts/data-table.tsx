@@ -4,7 +4,7 @@
  */
 
 import { Component, type ComponentChildren } from 'preact';
-import { useEffect, useId, useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { useId, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { type Column, fitting, widthsOf } from './column.ts';
 import { Icon } from './icon.tsx';
 
@@ -78,7 +78,7 @@ export function DataTable<R>(props: DataTableProps<R>) {
     wantsFocus.current = true;
     setActive(rowKey(target));
   };
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!wantsFocus.current) return;
     wantsFocus.current = false;
     box.current!.querySelector<HTMLElement>('tr[data-active] a')?.focus({ preventScroll: true });
