@@ -55,7 +55,6 @@ describe('hostile text', { skip: BROWSER.skip, timeout: 180_000 }, () => {
     const secrets = page.getByRole('table', { name: 'Secrets' });
     const more = secrets.getByRole('button', { name: /^Show all [\d,]+ characters$/ });
     const length = Number(/[\d,]+/.exec(await more.innerText())![0].replaceAll(',', ''));
-    assert.ok(length > 1_000);
     assert.ok((await secrets.innerText()).length < length, 'it is cut at first');
     await more.click();
     await secrets.getByRole('button', { name: 'Show less' }).waitFor();

@@ -109,7 +109,10 @@ describe('the table of proxies', { skip: BROWSER.skip, timeout: 180_000 }, () =>
     await page.keyboard.press('End');
     await hasFocus(page, new RegExp(`^node-${most - 1}$`));
     await page.keyboard.press('PageUp');
-    await page.locator(':focus').filter({ hasNotText: `node-${most - 1}` }).waitFor();
+    await page
+      .locator(':focus')
+      .filter({ hasNotText: `node-${most - 1}` })
+      .waitFor();
     const there = await focused(page);
     assert.match(there, /^node-\d+$/);
     await page.keyboard.press('Enter');
