@@ -28,6 +28,7 @@ import { ledger } from './figures/ledger.ts';
 import { match } from './figures/match.ts';
 import { memory } from './figures/memory.ts';
 import { metricsScrape } from './figures/metrics-scrape.ts';
+import { page } from './figures/page.ts';
 import { pushToAck } from './figures/push-to-ack.ts';
 import { renewal } from './figures/renewal.ts';
 import { revocation, revocationStreams } from './figures/revocation.ts';
@@ -72,6 +73,7 @@ const BENCHES: Readonly<Record<string, (cleanup: Cleanup) => Promise<Figure[]>>>
   explain,
   cli,
   ledger,
+  page,
   'metrics-scrape': metricsScrape,
   'held-names': heldNames,
   memory,
