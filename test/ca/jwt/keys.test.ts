@@ -61,6 +61,34 @@ for (const [keyType, algorithm] of [
   });
 }
 
+test('signatures have the form of a JWS whatever the lengths of their numbers', async (t) => {
+  for (const [keyType, octets] of [
+    ['ec-p256', 64],
+    ['ec-p384', 96],
+  ] as const) {
+    const { ca } = await openTestAuthority(t, { jwt: { ...jwt, keyType } });
+    const signer = await ca.jwtSigner();
+    const { publicKey } = ca.bundle().jwtAuthorities.find(({ keyId }) => keyId === signer.keyId)!;
+    const key = createPublicKey({ key: publicKey, format: 'jwk' });
+    let shorter = 0;
+    // One number in 256 begins with a zero octet, which DER leaves out.
+    for (let i = 0; i < 2_000 && shorter < 4; i += 1) {
+      const signature = await signer.sign(`text ${i}`);
+      assert.equal(signature.length, octets);
+      assert.ok(
+        verify(
+          `sha${signer.algorithm.slice(2)}`,
+          Buffer.from(`text ${i}`),
+          { key, dsaEncoding: 'ieee-p1363' },
+          signature,
+        ),
+      );
+      if (signature[0] === 0 || signature[octets / 2] === 0) shorter += 1;
+    }
+    assert.ok(shorter > 0, 'no signature had a number with a leading zero octet');
+  }
+});
+
 test('a restart makes no key and changes nothing', async (t) => {
   const authority = await openTestAuthority(t, { jwt });
   const [keys, bundle, files] = [keysOf(authority.ca), authority.ca.bundle(), filesIn(authority.dir)];
