@@ -28,7 +28,7 @@ export function proxyRow({ number, peer, node, streams }: ProxyConnection, now: 
   const ids = new Set<string>();
   const services = new Set<string>();
   let opened = now;
-  let soonest = Number.POSITIVE_INFINITY;
+  let soonest: { readonly from: number | undefined; readonly to: number } | undefined;
   let streamCount = 0;
   let problem: { readonly rank: number; readonly text: string } | undefined;
   for (const stream of streams) {
@@ -36,10 +36,11 @@ export function proxyRow({ number, peer, node, streams }: ProxyConnection, now: 
     streamCount += 1;
     opened = Math.min(opened, openedAt);
     services.add(service);
-    for (const { state, spiffeId, notAfter, held, rejection } of secrets) {
+    for (const { state, spiffeId, notBefore, notAfter, held, rejection } of secrets) {
       counts[STATES.indexOf(state)]! += 1;
       if (spiffeId !== undefined) ids.add(spiffeId);
-      if (notAfter !== undefined && notAfter < soonest) soonest = notAfter;
+      if (notAfter !== undefined && notAfter < (soonest?.to ?? Number.POSITIVE_INFINITY))
+        soonest = { from: notBefore, to: notAfter };
       const text = rejection?.message ?? held?.detail;
       const rank = WORST_FIRST.indexOf(state);
       if (text !== undefined && (problem === undefined || rank < problem.rank)) problem = { rank, text };
@@ -53,8 +54,8 @@ export function proxyRow({ number, peer, node, streams }: ProxyConnection, now: 
     number,
     state,
     node_id: node === undefined ? null : cut(node.id),
-    cluster: node === undefined ? null : cut(node.cluster),
-    envoy_version: node === undefined ? null : cut(node.version),
+    cluster: cutOrNull(node?.cluster),
+    envoy_version: cutOrNull(node?.version),
     pid,
     uid,
     owner: cut(peer.owner.name),
@@ -63,10 +64,16 @@ export function proxyRow({ number, peer, node, streams }: ProxyConnection, now: 
     secrets: secretsByState(counts),
     spiffe_id: first ?? null,
     spiffe_ids: ids.size,
-    expires_at: maybeTime(Number.isFinite(soonest) ? soonest : undefined),
+    not_before: maybeTime(soonest?.from),
+    expires_at: maybeTime(soonest?.to),
     problem: problem === undefined ? null : cut(problem.text),
   };
   return { connection: peer.id, json: JSON.stringify(row), state, secrets: counts, streams: streamCount };
+}
+
+/** An Envoy may leave them empty. */
+function cutOrNull(text: string | undefined): string | null {
+  return text ? cut(text) : null;
 }
 
 /** Only the states that some secret has. */
