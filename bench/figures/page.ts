@@ -75,7 +75,7 @@ function latency(alone: Pushes, watched: Pushes): Figure {
 }
 
 async function answers(cleanup: Cleanup): Promise<Figure[]> {
-  const server = await serveStreams(cleanup, STREAMS, STREAMS / 2);
+  const server = await serveStreams(cleanup, STREAMS, CONNECTIONS);
   const timed = async (url: string) => {
     const begun = performance.now();
     const { status } = await requestAdmin(server.adminSocket, 'GET', url);
@@ -89,7 +89,7 @@ async function answers(cleanup: Cleanup): Promise<Figure[]> {
     later.push(await timed('/v1/page/proxies'));
     overviews.push(await timed('/v1/page/overview'));
   }
-  const how = `${STREAMS} streams on ${STREAMS / 2} connections, over the Unix socket, read and parsed; median of ${RUNS}`;
+  const how = `${STREAMS} streams on ${CONNECTIONS} connections, over the Unix socket, read and parsed; median of ${RUNS}`;
   return [
     {
       name: 'page-proxies',

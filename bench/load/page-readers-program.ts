@@ -28,6 +28,8 @@ function open(socketPath: string): Promise<void> {
           reader.rows += (JSON.parse(data) as { rows?: unknown[] }).rows?.length ?? 0;
         }
       });
+      // The server ends before this program.
+      response.on('error', () => undefined);
       resolve();
     });
     request.on('error', reject);

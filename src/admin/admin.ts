@@ -54,7 +54,7 @@ interface App {
 }
 
 /** Tabs of the page that are open at a time, in all sessions. */
-const MAX_PAGE_READERS = 64;
+const MAX_PAGE_READERS = 32;
 
 /**
  * Makes the doors; the caller makes them listen. Fastify and the routes are loaded later, because loading them slows a

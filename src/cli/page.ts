@@ -56,6 +56,8 @@ async function page(options: PageOptions): Promise<void> {
   const link = await client.createPageLink({
     body: { ...(options.role === undefined ? {} : { role: options.role }), ...(name === undefined ? {} : { name }) },
   });
+  // It goes into a link and a file.
+  if (!/^[\w-]{20,100}$/.test(link.code)) throw new Error('the answer has no code: is this Sidekey?');
   if (socketPath === undefined) return show(options, origin, link, undefined);
   const { listener } = link;
   if (listener !== null && !listener.tls && options.port === undefined && isOnLoopback(listener.address)) {

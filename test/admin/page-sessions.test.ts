@@ -124,6 +124,12 @@ describe('a link to the page', { timeout: 60_000 }, () => {
     assert.equal((await redeem(running.tcp.port, code)).status, 200);
   });
 
+  it('takes little from somebody who has none', async (t) => {
+    const { tcp } = await startAdmin(t);
+    const { status, body } = await redeem(tcp.port, 'x'.repeat(2_000));
+    assert.deepEqual([status, body.code], [413, 'ERR_TOO_LARGE']);
+  });
+
   it('gives no higher role than its maker has', async (t) => {
     const running = await startAdmin(t);
     const { socketPath, tcp } = running;

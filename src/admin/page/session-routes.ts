@@ -39,6 +39,8 @@ export interface SessionRoutesParts {
 /** A maker makes this many links at once, and then one each {@link LINK_S} seconds: each adds rows to the audit. */
 const LINKS = 10;
 const LINK_S = 6;
+/** Anybody may send a code, so what they may send is small; in bytes. */
+const CODE_BODY_LIMIT = 1_024;
 /** Makers whose rate is known. */
 const MAX_MAKERS = 1_000;
 
@@ -83,6 +85,7 @@ export function addSessionRoutes(app: FastifyInstance, parts: SessionRoutesParts
   app.post(
     '/v1/page/session',
     {
+      bodyLimit: CODE_BODY_LIMIT,
       schema: {
         operationId: 'signInToPage',
         summary: 'Turn the code of a link into a session, whose cookie is in the answer',
