@@ -44,7 +44,7 @@ describe('the client of the admin API', () => {
     assert.deepEqual([missing.code, missing.status], ['ERR_NOT_FOUND', 404]);
     assert.match(missing.message, /no entry with the id none/);
     const stranger = await failure(
-      connectAdmin({ url: `http://127.0.0.1:${tcp.port}`, token: undefined }).text('GET', '/'),
+      connectAdmin({ url: `http://127.0.0.1:${tcp.port}`, token: undefined }).text('GET', '/v1/entries'),
     );
     assert.deepEqual([stranger.code, stranger.status], ['ERR_UNAUTHORIZED', 401]);
   });
