@@ -7,6 +7,7 @@ import { Authorities } from './authorities.ts';
 import { type AuthorityAudit, AuthorityAuditor, NO_AUDIT } from './authority-audit.ts';
 import { OwnBundle } from './bundle.ts';
 import { CarriedRoots } from './carried/carried-roots.ts';
+import { Certifier } from './certifier.ts';
 import type { IssuanceTimes } from './issuance-times.ts';
 import { Issuer } from './issuer.ts';
 import type { InspectedJwtKey } from './jwt/key-store.ts';
@@ -167,9 +168,11 @@ export async function openCertificateAuthority(options: CertificateAuthorityOpti
   const svidTerms = { x509SvidTtl, x509SvidKeyType, random };
   const measured = times === undefined ? {} : { times };
   const issuer = new Issuer({ trustDomain, authorities, issuanceLog, clock, log, ...svidTerms, ...measured });
+  const certifier = new Certifier({ trustDomain, authorities, issuanceLog, clock, log, ...svidTerms });
   return {
     trustDomain,
     issue: (request) => issuer.issue(request),
+    certify: (requests) => certifier.certify(requests),
     isSlow: (keyType) => issuer.isSlow(keyType),
     signs: (authorityId) => authorities.signs(authorityId),
     jwtSigner: async () => jwtKeysOf(jwtKeys).signer(),

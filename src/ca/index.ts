@@ -7,6 +7,7 @@ export {
   longestKeptSvidTtl,
   openCertificateAuthority,
 } from './certificate-authority.ts';
+export { CsrError } from './csr.ts';
 export { IssuanceTimes } from './issuance-times.ts';
 export type { JwtSigner } from './jwt/signer.ts';
 export type { Passphrases } from './key-codec.ts';
@@ -25,6 +26,8 @@ export type {
   AuthorityMove,
   AuthorityStateName,
   CertificateAuthority,
+  CertifiedSvid,
+  CsrRequest,
   LaggingProxy,
   RevocationListInfo,
   UpstreamInfo,
