@@ -12,12 +12,22 @@ export type Actor =
   | { readonly kind: 'stranger'; readonly address: string }
   /** A caller of the pipe. `owner` is the user or container that it counts for: `uid 1000`. */
   | { readonly kind: 'caller'; readonly owner: string; readonly uid: number; readonly pid: number }
+  /** An agent of another host, on the agent port. */
+  | { readonly kind: 'agent'; readonly id: string; readonly address: string }
   /** A file that the server reads: the entries file, the file with the admin token. */
   | { readonly kind: 'file'; readonly path: string }
   /** The server by its own rules: an issuance, a rotation that is due, a pruning. */
   | { readonly kind: 'server' };
 
-export const ACTOR_KINDS = ['unix', 'token', 'stranger', 'caller', 'file', 'server'] as const satisfies Actor['kind'][];
+export const ACTOR_KINDS = [
+  'unix',
+  'token',
+  'stranger',
+  'caller',
+  'agent',
+  'file',
+  'server',
+] as const satisfies Actor['kind'][];
 
 /** The actor of changes that nobody asked for. */
 export const SERVER: Actor = { kind: 'server' };
@@ -29,6 +39,8 @@ export function sourceOfActor(actor: Actor): string {
       return 'unix socket';
     case 'token':
     case 'stranger':
+      return `tcp ${actor.address}`;
+    case 'agent':
       return `tcp ${actor.address}`;
     case 'caller':
       return 'pipe';
@@ -50,6 +62,8 @@ export function actorName(actor: Actor): string {
       return `stranger:${actor.address}`;
     case 'caller':
       return `caller:${actor.owner}`;
+    case 'agent':
+      return `agent:${actor.id}`;
     case 'file':
       return `file:${actor.path}`;
     case 'server':

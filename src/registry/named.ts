@@ -16,8 +16,8 @@ export interface NamedParts<T> {
   readonly what: string;
   /** Maximum number of objects. */
   readonly limit: number;
-  /** The row of the audit for a change. */
-  readonly eventOf: (change: Change<T>, by: By) => AuditEvent;
+  /** The row of the audit for a change; undefined: it has none. */
+  readonly eventOf: (change: Change<T>, by: By) => AuditEvent | undefined;
   readonly queue: WriteQueue;
   readonly clock: Clock;
   readonly log: Log;
@@ -73,9 +73,8 @@ export class Named<T extends object> {
       }
       const value = make(before?.value);
       if (value !== before?.value) {
-        const revision = await store.put(value, before?.revision, [
-          this.#event({ before: before?.value, after: value }, by),
-        ]);
+        const events = this.#events({ before: before?.value, after: value }, by);
+        const revision = await store.put(value, before?.revision, events);
         this.#values.set(name, { value, revision });
         this.#tell(name);
       }
@@ -89,7 +88,7 @@ export class Named<T extends object> {
     return queue.add(async () => {
       const version = this.#values.get(name);
       if (version === undefined) throw noSuchName(what, name);
-      await store.delete(name, version.revision, [this.#event({ before: version.value, after: undefined }, by)]);
+      await store.delete(name, version.revision, this.#events({ before: version.value, after: undefined }, by));
       this.#values.delete(name);
       this.#tell(name);
     });
@@ -112,9 +111,9 @@ export class Named<T extends object> {
     return () => this.#ofAny.delete(listener);
   }
 
-  #event(change: Change<T>, by: Actor): AuditEvent {
+  #events(change: Change<T>, by: Actor): AuditEvent[] {
     const { eventOf, clock } = this.#parts;
-    return eventOf(change, { at: clock.now(), by });
+    return [eventOf(change, { at: clock.now(), by })].filter((event) => event !== undefined);
   }
 
   #tell(name: string): void {

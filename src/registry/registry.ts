@@ -6,6 +6,7 @@ import { type Actor, bodyOf, type EventBody, SERVER } from '../audit/index.ts';
 import { type Clock, type Deadline, Listeners, Slices } from '../base/index.ts';
 import type { Selector, SpiffeId, TrustDomain } from '../spiffe/index.ts';
 import type { Log } from '../telemetry/index.ts';
+import { Agents } from './agents.ts';
 import { Aliases } from './aliases.ts';
 import { entryEvent } from './audit-events.ts';
 import { EntriesBySpiffeId } from './by-spiffe-id.ts';
@@ -43,7 +44,7 @@ const BULK = 100;
 const MOST_TWINS = 100;
 
 export interface RegistryParts {
-  readonly store: Pick<Store, 'entries' | 'bundles' | 'aliases' | 'tokens' | 'revocations'>;
+  readonly store: Pick<Store, 'entries' | 'bundles' | 'aliases' | 'tokens' | 'agents' | 'joinTokens' | 'revocations'>;
   readonly trustDomain: TrustDomain;
   readonly clock: Clock;
   readonly log: Log;
@@ -57,13 +58,14 @@ export async function openRegistry(parts: RegistryParts): Promise<Registry> {
   const aliases = await Aliases.open({ store: store.aliases, queue, clock, log });
   const tokens = await Tokens.open({ store: store.tokens, queue, clock, log });
   const revocations = await Revocations.open({ store: store.revocations, queue, clock, log });
-  const opened = { ...parts, queue, federatedBundles, aliases, tokens, revocations };
+  const agents = await Agents.open({ store: store.agents, tokens: store.joinTokens, queue, clock, log });
+  const opened = { ...parts, queue, federatedBundles, aliases, tokens, revocations, agents };
   return new StoredRegistry(opened, await store.entries.load());
 }
 
 interface StoredRegistryParts
   extends RegistryParts,
-    Pick<Registry, 'federatedBundles' | 'aliases' | 'tokens' | 'revocations'> {
+    Pick<Registry, 'federatedBundles' | 'aliases' | 'tokens' | 'revocations' | 'agents'> {
   readonly queue: WriteQueue;
 }
 
@@ -82,6 +84,7 @@ class StoredRegistry implements Registry {
   readonly aliases: Aliases;
   readonly tokens: Tokens;
   readonly revocations: Revocations;
+  readonly agents: Agents;
   readonly #parts: StoredRegistryParts;
   readonly #entries = new Map<string, Entry>();
   readonly #bySpiffeId = new EntriesBySpiffeId();
@@ -105,6 +108,7 @@ class StoredRegistry implements Registry {
     this.aliases = parts.aliases;
     this.tokens = parts.tokens;
     this.revocations = parts.revocations;
+    this.agents = parts.agents;
     for (const entry of entries) this.#put(entry);
   }
 

@@ -3,6 +3,7 @@
 import type { Placeholder } from '../attest/index.ts';
 import type { Actor } from '../audit/index.ts';
 import type { Selector, SpiffeId, TrustDomain } from '../spiffe/index.ts';
+import type { Agents } from './agents.ts';
 import type { Aliases } from './aliases.ts';
 import type { Entry } from './entry-fields.ts';
 import type { FederatedBundles } from './federated-bundles.ts';
@@ -78,6 +79,7 @@ export interface Registry {
   readonly aliases: Aliases;
   readonly tokens: Tokens;
   readonly revocations: Revocations;
+  readonly agents: Agents;
   /** Number of entries. */
   readonly size: number;
   /** Number of writes that run or wait. */

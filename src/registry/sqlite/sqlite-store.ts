@@ -7,6 +7,7 @@ import type { TrustDomain } from '../../spiffe/index.ts';
 import type { Store } from '../store/store.ts';
 import type { StoreTimes } from '../store/store-times.ts';
 import { accessTo, damaged, storeError } from './access.ts';
+import { agentTable, joinTokenTable } from './agent-tables.ts';
 import { aliasTable } from './alias-table.ts';
 import { auditTable } from './audit-table.ts';
 import { bundleTable } from './bundle-table.ts';
@@ -81,7 +82,16 @@ function prepare(db: Database, file: string, options: SqliteStoreOptions): void 
   }
   if (version > 0 && version < migrations.length) onMigrated?.(version, migrations.length);
   // Not the issuances, which may be many.
-  for (const table of ['entries', 'federated_bundles', 'aliases', 'tokens', 'revocations', 'changes']) {
+  for (const table of [
+    'entries',
+    'federated_bundles',
+    'aliases',
+    'tokens',
+    'agents',
+    'join_tokens',
+    'revocations',
+    'changes',
+  ]) {
     const result = db.pragma(`quick_check(${table})`, { simple: true });
     if (result !== 'ok') throw damaged(file, String(result));
   }
@@ -120,12 +130,16 @@ function storeOf(db: Database, { path, trustDomain, times, keptChanges = KEPT_CH
   const bundles = bundleTable(access, logs, trustDomain);
   const aliases = aliasTable(access, logs, trustDomain);
   const tokens = tokenTable(access, logs);
+  const agents = agentTable(access, logs, trustDomain);
+  const joinTokens = joinTokenTable(access, logs, trustDomain);
   const revocations = revocationTable(access, logs);
   return {
     entries: entries.store,
     bundles: bundles.store,
     aliases: aliases.store,
     tokens: tokens.store,
+    agents: agents.store,
+    joinTokens: joinTokens.store,
     revocations: revocations.store,
     issuances: issuanceTable(access, audit.log),
     decisions: decisionTable(access),
@@ -135,6 +149,8 @@ function storeOf(db: Database, { path, trustDomain, times, keptChanges = KEPT_CH
       bundle: bundles.get,
       alias: aliases.get,
       token: tokens.get,
+      agent: agents.get,
+      'join token': joinTokens.get,
       revocation: revocations.get,
     }),
     snapshot: (to, onFixed, signal) => snapshotDatabase(path, to, onFixed, signal),

@@ -4,6 +4,7 @@
  * `test/registry/store-conformance.ts`.
  */
 
+import type { Agent, JoinToken } from '../agent.ts';
 import type { AliasStore } from './alias-store.ts';
 import type { AuditStore } from './audit-store.ts';
 import type { BundleStore } from './bundle-store.ts';
@@ -11,6 +12,7 @@ import type { ChangeFeed } from './change-feed.ts';
 import type { DecisionStore } from './decision-store.ts';
 import type { EntryStore } from './entry-store.ts';
 import type { IssuanceStore } from './issuance-store.ts';
+import type { NamedStore } from './named-store.ts';
 import type { RevocationStore } from './revocation-store.ts';
 import type { TokenStore } from './token-store.ts';
 
@@ -19,11 +21,13 @@ export interface Store {
   readonly bundles: BundleStore;
   readonly aliases: AliasStore;
   readonly tokens: TokenStore;
+  readonly agents: NamedStore<Agent>;
+  readonly joinTokens: NamedStore<JoinToken>;
   readonly revocations: RevocationStore;
   readonly issuances: IssuanceStore;
   readonly decisions: DecisionStore;
   readonly audit: AuditStore;
-  /** Changes of entries, bundles, aliases, tokens and revocations. */
+  /** Changes of all but issuances, decisions and the audit. */
   readonly changes: ChangeFeed;
   /**
    * Copies everything to a new file, mode 0600, while the store is used.
