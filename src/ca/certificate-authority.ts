@@ -178,6 +178,7 @@ export async function openCertificateAuthority(options: CertificateAuthorityOpti
     jwtSigner: async () => jwtKeysOf(jwtKeys).signer(),
     bundle: () => bundle.current,
     authorities: () => [...authorities.list(), ...carried.list(), ...(jwtKeys?.list() ?? [])],
+    isTainted: (root) => authorities.isTainted(root),
     trouble: () => authorities.trouble(),
     upstream: () => authorities.upstream(),
     rotate: async (role, by) => (role === 'jwt' ? jwtKeysOf(jwtKeys).rotate(by) : authorities.rotate(role, by)),

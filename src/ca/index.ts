@@ -8,6 +8,7 @@ export {
   openCertificateAuthority,
 } from './certificate-authority.ts';
 export { CsrError } from './csr.ts';
+export { DerReader, TAG } from './der-reader.ts';
 export { IssuanceTimes } from './issuance-times.ts';
 export type { JwtSigner } from './jwt/signer.ts';
 export type { Passphrases } from './key-codec.ts';
@@ -27,7 +28,6 @@ export type {
   AuthorityStateName,
   CertificateAuthority,
   CertifiedSvid,
-  CsrRequest,
   LaggingProxy,
   RevocationListInfo,
   UpstreamInfo,

@@ -173,6 +173,8 @@ export interface CertificateAuthority {
   jwtSigner(): Promise<JwtSigner>;
   bundle(): TrustBundle;
   authorities(): AuthorityInfo[];
+  /** True for a root, DER, that was declared tainted and is still in the bundle. */
+  isTainted(root: Buffer): boolean;
   /**
    * Replaces an authority: an intermediate at once; a root by one that is published now and signs when all proxies have
    * acknowledged it; the JWT key by the one that is published, once it has been for long enough. Does nothing while such a

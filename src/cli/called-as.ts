@@ -60,6 +60,7 @@ export const COMMAND_NAMES = [
   'revocations',
   'audit',
   'token',
+  'agent',
   'jwks',
   'proxies',
   'explain',

@@ -1,7 +1,7 @@
 /** The agents that may attach: their records, which SVIDs of theirs count, bans, and the tokens by which they join. */
 
 import { type Actor, SERVER } from '../audit/index.ts';
-import { type Clock, SidekeyError } from '../base/index.ts';
+import type { Clock } from '../base/index.ts';
 import type { SpiffeId } from '../spiffe/index.ts';
 import type { Log } from '../telemetry/index.ts';
 import { type Agent, type JoinToken, joinTokenHash, newJoinToken } from './agent.ts';
@@ -33,8 +33,6 @@ export interface JoinTokenInput {
   /** Milliseconds since the epoch. */
   readonly expiresAt: number;
   readonly alias: SpiffeId | '';
-  /** By default a random one. */
-  readonly text?: string | undefined;
 }
 
 export class Agents {
@@ -91,24 +89,16 @@ export class Agents {
 
   /**
    * Makes a join token. Durable when the promise resolves; its text is not kept.
-   * @throws ERR_BAD_INPUT if there are too many, or a given text is in use; ERR_STORE
+   * @throws ERR_BAD_INPUT if there are too many; ERR_STORE
    */
   async createToken(
-    { expiresAt, alias, text = newJoinToken() }: JoinTokenInput,
+    { expiresAt, alias }: JoinTokenInput,
     by: Actor = SERVER,
   ): Promise<{ token: JoinToken; text: string }> {
     await this.#forgetExpired();
-    const tokenHash = joinTokenHash(text);
-    const { value: token } = await this.#tokens.put(tokenHash, by, (before) => {
-      if (before === undefined) return { hash: tokenHash, alias, createdAt: this.#clock.now(), expiresAt };
-      throw SidekeyError.badInput([
-        {
-          path: '/token',
-          problem: 'there is such a token already',
-          rule: 'a token is made once; leave it out for a random one',
-        },
-      ]);
-    });
+    const text = newJoinToken();
+    const made = { hash: joinTokenHash(text), alias, createdAt: this.#clock.now(), expiresAt };
+    const { value: token } = await this.#tokens.put(made.hash, by, () => made);
     return { token, text };
   }
 

@@ -109,7 +109,12 @@ export interface Registry {
    * the same; then with the problem, whose path is `/entries/<index>`
    */
   replaceSource(source: string, inputs: readonly EntryInput[], options?: SourceOptions): Promise<SourceChanges>;
-  /** The live entries whose selectors are all among these. Oldest first, then by id. */
+  /**
+   * Whether the entry is for workloads of this host: all are, unless agents of other hosts attach. Then those are that name
+   * no parent, or `/sidekey/agent/local`.
+   */
+  isLocal(entry: Pick<Entry, 'parentId'>): boolean;
+  /** The live entries of this host whose selectors are all among these. Oldest first, then by id. */
   match(selectors: ReadonlySet<string>): Entry[];
   /**
    * The entries that a caller with these selectors does not get, nearest first; includes expired ones. With a SPIFFE ID,

@@ -43,7 +43,7 @@ export function lookAtHost(config: ServeConfig, log: Log): Host {
     pipeConnectionsPerUid: config.maxConnectionsPerUid,
   };
   const listeners = ADMIN_LISTENERS + (config.oidcListen === undefined ? 0 : 1);
-  const plan = planDescriptors(descriptorLimit(), wanted, listeners);
+  const plan = planDescriptors(descriptorLimit(), wanted, listeners, config.agentListen !== undefined);
   warnOfDescriptors(plan, config, log);
   return { kernel, unmapped: readUnmappedIds(), whyContained, whySeenContained, plan };
 }

@@ -8,8 +8,8 @@ import type { DeclaredEntries } from '../entries-file/index.ts';
 import type { EntryRules } from '../registry/index.ts';
 import { readDeclared } from './declared-entries.ts';
 
-export function entryRulesOf({ trustDomain, allowWeakSelectors }: ServeConfig): EntryRules {
-  return { trustDomain, allowWeakSelectors };
+export function entryRulesOf({ trustDomain, allowWeakSelectors, agentListen }: ServeConfig): EntryRules {
+  return { trustDomain, allowWeakSelectors, hasAgents: agentListen !== undefined };
 }
 
 export interface Inputs {

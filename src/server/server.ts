@@ -35,6 +35,7 @@ import { createLog, droppedLogLines, LogCounts } from '../telemetry/index.ts';
 import { createWire } from '../wire/index.ts';
 import { workloadApi } from '../workload-api/index.ts';
 import { adminCaller } from './admin-caller.ts';
+import { listenForAgents } from './agents.ts';
 import { meantSelector, openAttestors, whyNoCallerHas } from './attestors.ts';
 import { Backups } from './backup.ts';
 import { takeEntries, warnOfDeclared } from './declared-entries.ts';
@@ -342,6 +343,8 @@ async function start(
 
   await listenForAdmins(admin, context, listening);
   await listenForOidc(context, ca, plan.adminConnections);
+  const maxConnections = plan.agentConnections;
+  await listenForAgents(context, ledger, { registry, ca, jwtSvids, turns, maxConnections, onRefused });
   await mayGoOn();
   const { socket, socketMode, socketGroup } = config;
   parts.own(await listenOnSocket(pipe.server, { path: socket, mode: socketMode, group: socketGroup }));

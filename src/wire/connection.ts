@@ -31,6 +31,8 @@ export interface ConnectionParts<P extends WirePeer> {
  * milliseconds.
  */
 const CUT_MS = 500;
+/** A retired connection whose calls do not end is closed after this time, in milliseconds. */
+const RETIRE_MS = 30_000;
 
 export class Connection<P extends WirePeer> implements CallConnection<P> {
   readonly peer: P;
@@ -129,6 +131,12 @@ export class Connection<P extends WirePeer> implements CallConnection<P> {
   close(reason: string): void {
     this.endCalls(reason);
     this.#session.close();
+  }
+
+  /** Tells the client to open no more calls (GOAWAY), and closes the connection when its calls have ended. */
+  retire(): void {
+    this.#session.close();
+    if (this.#calls.size > 0) this.#parts.clock.after(RETIRE_MS, () => this.peer.close());
   }
 
   #open(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, rawHeaders: readonly string[]): void {

@@ -36,6 +36,8 @@ export interface Wire<P extends WirePeer = Peer> {
    * @param reading pauses and resumes reading from the socket
    */
   inject(socket: net.Socket, peer: P, reading: Reader): void;
+  /** Tells the client to open no more calls on its connection, and closes that when its calls have ended. */
+  retire(peer: P): void;
   /** The number of open streams. */
   readonly streamCount: number;
   /**
@@ -105,6 +107,10 @@ export function createWire<P extends WirePeer = Peer>(options: WireOptions<P>): 
           if (connections.size === 0 && closing !== undefined) allClosed.resolve();
         });
       });
+    },
+    retire(peer) {
+      for (const connection of connections) if (connection.peer === peer) connection.retire();
+      if (opening.has(peer)) peer.close();
     },
     get streamCount() {
       let count = 0;

@@ -76,6 +76,9 @@ test('root needs a trust domain only', async () => {
     oidcListen: undefined,
     oidcCertFile: undefined,
     oidcKeyFile: undefined,
+    agentListen: undefined,
+    agentX509popCa: undefined,
+    agentTtl: 3_600,
     maxJwtAudiences: 32,
     maxJwtSvidsPerSecondPerId: 50,
     maxCachedJwtSvidsPerId: 1_000,
@@ -182,6 +185,9 @@ jwtIssuer: https://issuer.test/a
 oidcListen: 0.0.0.0:8443
 oidcCertFile: oidc.crt
 oidcKeyFile: oidc.key
+agentListen: 0.0.0.0:8081
+agentX509popCa: agents.crt
+agentTtl: 2h
 maxJwtAudiences: 4
 maxJwtSvidsPerSecondPerId: 9
 maxCachedJwtSvidsPerId: 0
@@ -221,6 +227,7 @@ sdsAllBundlesName: roots
     'old-passphrase',
     'oidc.crt',
     'oidc.key',
+    'agents.crt',
   ])
     writeFileSync(path.join(folder, name), '');
   assert.deepEqual(
@@ -266,6 +273,9 @@ sdsAllBundlesName: roots
       oidcListen: { host: '0.0.0.0', port: 8443 },
       oidcCertFile: path.join(folder, 'oidc.crt'),
       oidcKeyFile: path.join(folder, 'oidc.key'),
+      agentListen: { host: '0.0.0.0', port: 8081 },
+      agentX509popCa: path.join(folder, 'agents.crt'),
+      agentTtl: 7_200,
       maxJwtAudiences: 4,
       maxJwtSvidsPerSecondPerId: 9,
       maxCachedJwtSvidsPerId: 0,
