@@ -7,7 +7,7 @@
 import type { Clock } from '../base/index.ts';
 import type { CertificateAuthority } from '../ca/index.ts';
 import type { Agent, Entry, EntryChange, Registry } from '../registry/index.ts';
-import { isExpired, templateOf } from '../registry/index.ts';
+import { isExpired, localAgentId, templateOf } from '../registry/index.ts';
 import { formatSelector, isNegated, type TrustDomain, trustDomainId } from '../spiffe/index.ts';
 
 /** What an agent may have now. */
@@ -37,6 +37,7 @@ const REPLACED = 2n ** 32n;
 export class AuthorizedEntries {
   readonly #parts: AuthorizedParts;
   readonly #servers: readonly string[];
+  readonly #local: string;
   readonly #byParent = new Map<string, Map<string, Entry>>();
   readonly #views = new Map<string, AgentView>();
   /** The views that depend on entries with a parent. */
@@ -51,6 +52,7 @@ export class AuthorizedEntries {
     const { registry, ca, clock } = parts;
     this.#parts = parts;
     this.#servers = serverIds(registry.trustDomain);
+    this.#local = localAgentId(registry.trustDomain);
     for (let cursor: string | undefined, more = true; more; more = cursor !== '') {
       const page = registry.list({ limit: PAGE, ...(cursor === undefined ? {} : { cursor }) });
       for (const entry of page.entries) if (!isExpired(entry, clock.now())) this.#file(entry);
@@ -157,7 +159,8 @@ export class AuthorizedEntries {
   /** The entries of an agent, and the parents that decide it. */
   #find(agentId: string): Found {
     const agent = this.#parts.registry.agents.get(agentId);
-    const parents = new Set<string>(this.#servers);
+    // Neither node aliases nor the entries of the server's own host can be reached by an entry of these SPIFFE IDs.
+    const parents = new Set([...this.#servers, this.#local]);
     const entries = new Map<string, Entry>();
     if (agent === undefined || agent.banned) return { parents, entries };
     const waiting = [...this.#startOf(agent)];

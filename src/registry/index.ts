@@ -36,7 +36,7 @@ export { parseRfc3339 } from './instant.ts';
 export { parseJoinTokenInput } from './join-token-input.ts';
 export { MatchIndex, missing } from './match.ts';
 export { Place, readObject, show } from './place.ts';
-export { openRegistry } from './registry.ts';
+export { localAgentId, openRegistry } from './registry.ts';
 export type { Revocations } from './revocations.ts';
 export { copyDatabase } from './sqlite/copy.ts';
 export { checkDatabase, trustDomainIn } from './sqlite/restored-database.ts';

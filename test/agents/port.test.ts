@@ -139,6 +139,18 @@ test('entries reach an agent by its alias, by node aliases and by other entries,
   );
 });
 
+test("no entry's SPIFFE ID leads an agent to the entries of the server's own host, or to node aliases", async (t) => {
+  const { join, entry } = await openPort(t);
+  const { joined, agent } = await join();
+  const mine = [
+    await entry('as-local', joined.id, { spiffeId: LOCAL as never }),
+    await entry('as-server', joined.id, { spiffeId: 'spiffe://ilinux.io/sidekey/server' as never }),
+  ];
+  await entry('local', LOCAL);
+  await entry('alias', 'spiffe://ilinux.io/sidekey/server', { selectors: [{ type: 'x509pop', value: 'a' }] });
+  assert.deepEqual(idsOf(await agent.sync()), mine.map(({ id }) => id).sort());
+});
+
 test('templates and negative selectors, which agents do not know, are not for them', async (t) => {
   const { join, entry } = await openPort(t);
   const { joined, agent } = await join();
