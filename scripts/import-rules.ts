@@ -50,6 +50,8 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   revocation: ['types:registry', 'types:ca', 'types:identity', 'types:delivery'],
   admin: ['registry', 'entries-file', 'ca', 'identity', 'types:delivery', 'types:revocation', ...CATALOG],
   client: ['gen'],
+  // In the browser: of the server it knows only what the OpenAPI document says.
+  page: ['gen/admin-api.ts'],
   backup: [],
   metrics: ['types:registry', 'types:ca', 'types:attest', 'types:identity', 'types:delivery', 'types:jwt'],
   envoy: [],
@@ -147,12 +149,12 @@ export interface ImportedName {
 /** Every import between files of `src`, as paths from it. */
 export function readImports(src: string): Import[] {
   const imports: Import[] = [];
-  for (const file of globSync('**/*.ts', { cwd: src }).sort()) {
+  for (const file of globSync('**/*.{ts,tsx}', { cwd: src }).sort()) {
     if (file.startsWith('gen/')) continue;
     const text = readFileSync(path.join(src, file), 'utf8');
     const add = (specifier: string, typeOnly: boolean, names?: readonly ImportedName[]) => {
       const to = path.normalize(path.join(path.dirname(file), specifier));
-      if (to.endsWith('.ts')) imports.push({ from: file, to, typeOnly, ...(names && { names }) });
+      if (/\.tsx?$/.test(to)) imports.push({ from: file, to, typeOnly, ...(names && { names }) });
     };
     for (const [, type, clause, specifier] of text.matchAll(STATEMENT)) {
       const names = namesIn(clause!, type !== undefined);
