@@ -12,7 +12,7 @@ import { endWithProblem } from './problem.ts';
 import type { AdminTls } from './tls.ts';
 
 export interface AdminOptions
-  extends Omit<AppOptions, 'callerOf' | 'eventReaders' | 'admit'>,
+  extends Omit<AppOptions, 'callerOf' | 'eventReaders' | 'admit' | 'sessions' | 'tcpListener' | 'pageFiles'>,
     Pick<EventSources, 'onIssued'> {
   readonly ledger: AppOptions['ledger'] & EventSources['ledger'];
   /** The process that opened a connection to the Unix socket, as the kernel reports it; called once per connection. */
@@ -30,7 +30,10 @@ export interface Admin {
   readonly tcp: Server;
   /** Loads the application, so that the first request need not wait for it. Later calls wait for the same load. */
   load(): Promise<void>;
-  /** Ends event streams of the token of the file, which is no longer valid. Other requests present their token each time. */
+  /**
+   * Ends event streams and sessions of the page of the token of the file, which is no longer valid. Other requests present
+   * their token each time.
+   */
   tokenChanged(): Promise<void>;
   /** Stops listening, gives running requests a second to end, then closes the remaining connections. */
   close(): Promise<void>;
@@ -41,8 +44,8 @@ interface App {
   close(): Promise<void>;
   /** Ends readers of events, which would keep the doors open. */
   endEvents(): void;
-  /** Ends the event streams of a token. */
-  endEventsOf(token: string): void;
+  /** Ends the event streams, links and sessions of a token. */
+  endOfToken(token: string): void;
 }
 
 /**
@@ -63,12 +66,17 @@ export function createAdmin(options: AdminOptions): Admin {
       callerOf: (request: IncomingMessage) => callers.get(request),
       requesterOf: (request: IncomingMessage) => requesters.get(request),
     };
-    app ??= loadApp({ ...options, admit }, who).catch((thrown: unknown) => {
+    app ??= loadApp({ ...options, admit, tcpListener }, who).catch((thrown: unknown) => {
       // The cause of the failure may be gone at the next request.
       app = undefined;
       throw thrown;
     });
     return app;
+  };
+  const tcpListener = () => {
+    const listening = tcp.server.address();
+    if (listening === null || typeof listening === 'string') return null;
+    return { address: listening.address, port: listening.port, tls: options.tls !== undefined };
   };
   const loaded = () => app?.catch(() => undefined);
   const handle = async (request: IncomingMessage, response: ServerResponse, caller: AdminCaller) => {
@@ -100,7 +108,7 @@ export function createAdmin(options: AdminOptions): Admin {
     load: async () => {
       await appNow();
     },
-    tokenChanged: async () => (await loaded())?.endEventsOf(FILE_TOKEN_NAME),
+    tokenChanged: async () => (await loaded())?.endOfToken(FILE_TOKEN_NAME),
     close: async () => {
       (await loaded())?.endEvents();
       await Promise.all([unix.close(), tcp.close()]);
@@ -111,30 +119,45 @@ export function createAdmin(options: AdminOptions): Admin {
 }
 
 async function loadApp(
-  options: AdminOptions & Pick<AppOptions, 'admit'>,
+  options: AdminOptions & Pick<AppOptions, 'admit' | 'tcpListener'>,
   who: {
     readonly callerOf: AppOptions['callerOf'];
     readonly requesterOf: (request: IncomingMessage) => Requester | undefined;
   },
 ): Promise<App> {
-  const [{ createApp }, { createEventReaders }] = await Promise.all([import('./app.ts'), import('./events.ts')]);
+  const [{ createApp }, { createEventReaders }, { PageSessions }, { readPageFiles }] = await Promise.all([
+    import('./app.ts'),
+    import('./events.ts'),
+    import('./page/sessions.ts'),
+    import('./page/files.ts'),
+  ]);
   const eventReaders = createEventReaders(options);
-  const app = createApp({ ...options, eventReaders, callerOf: who.callerOf });
+  const sessions = new PageSessions(options.clock, ({ id }) =>
+    eventReaders.end((request) => {
+      const requester = who.requesterOf(request);
+      return requester?.kind === 'session' && requester.id === id;
+    }),
+  );
+  const pageFiles = await readPageFiles();
+  const app = createApp({ ...options, eventReaders, sessions, pageFiles, callerOf: who.callerOf });
   await app.ready();
-  const endEventsOf = (token: string) =>
+  const endOfToken = (token: string) => {
+    sessions.endOfToken(token);
     eventReaders.end((request) => {
       const requester = who.requesterOf(request);
       return requester?.kind === 'token' && requester.name === token;
     });
-  // A token that is made has no streams yet.
-  const stop = options.registry.tokens.onChange(endEventsOf);
+  };
+  // A token that is made has no streams and sessions yet.
+  const stop = options.registry.tokens.onChange(endOfToken);
   return {
     handle: (request, response) => app.routing(request, response),
     close: () => {
       stop();
+      sessions.close();
       return app.close();
     },
     endEvents: () => eventReaders.close(),
-    endEventsOf,
+    endOfToken,
   };
 }

@@ -1,11 +1,13 @@
 /** `GET /v1/events`: events about streams, entries, issuances, revocations and authorities, as server-sent events. */
 
+import type { ServerResponse } from 'node:http';
 import type { FastifyInstance } from 'fastify';
 import type { Clock, IssuanceRecord, Revocation } from '../base/index.ts';
 import type { AuthorityMove, CertificateAuthority } from '../ca/index.ts';
 import type { Ledger, StreamEvent } from '../delivery/index.ts';
 import type { Entry, EntryChange, Registry } from '../registry/index.ts';
 import type { Counters } from '../telemetry/index.ts';
+import type { Requester } from './access.ts';
 import { EventReaders, type Tell } from './event-readers.ts';
 import {
   type AuthorityEventJson,
@@ -15,6 +17,7 @@ import {
   type RevocationEventJson,
   type StreamEventJson,
 } from './event-schema.ts';
+import type { PageSessions } from './page/sessions.ts';
 import { time } from './time.ts';
 
 /** The sources of events. */
@@ -31,7 +34,7 @@ export interface EventSources {
 
 const MEDIA_TYPE = 'text/event-stream';
 
-export function addEventRoutes(app: FastifyInstance, readers: EventReaders): void {
+export function addEventRoutes(app: FastifyInstance, readers: EventReaders, sessions: PageSessions): void {
   app.get(
     '/v1/events',
     {
@@ -47,8 +50,15 @@ export function addEventRoutes(app: FastifyInstance, readers: EventReaders): voi
     ({ requester }, reply) => {
       readers.add(reply.raw, requester?.kind === 'token' ? requester.expiresAt : 0);
       reply.hijack();
+      holdSession(sessions, requester, reply.raw);
     },
   );
+}
+
+/** A session is not idle while it has a stream of events open. */
+function holdSession(sessions: PageSessions, requester: Requester | undefined, response: ServerResponse): void {
+  if (requester?.kind !== 'session') return;
+  response.req.socket.once('close', sessions.hold(requester.id));
 }
 
 /** Makes the readers; the sources are listened to only while there is a reader. */

@@ -13,6 +13,8 @@ declare module 'fastify' {
     /** The operation's id in the OpenAPI document, which generated clients use as the name of the method. */
     readonly operationId?: string;
     readonly summary?: string;
+    /** Left out of the document. */
+    readonly hide?: boolean;
     /** Codes of errors that this route has besides those of {@link commonErrors}. */
     readonly errors?: readonly ErrorCode[];
     /** Media types of responses besides JSON. */
@@ -35,6 +37,7 @@ export function openApiDocument(routes: readonly RouteOptions[], version: string
   const schemas: Schemas = {};
   const paths: Record<string, Record<string, unknown>> = {};
   for (const route of routes) {
+    if (route.schema?.hide === true) continue;
     const url = route.url.replace(/:(\w+)/g, '{$1}');
     for (const method of [route.method].flat()) {
       if (method === 'HEAD') continue;

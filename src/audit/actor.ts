@@ -8,8 +8,19 @@ export type Actor =
   | { readonly kind: 'unix'; readonly uid: number; readonly pid: number }
   /** A client on TCP with a valid token. */
   | { readonly kind: 'token'; readonly name: string; readonly role: Role; readonly address: string }
-  /** A client on TCP without a valid token. */
-  | { readonly kind: 'stranger'; readonly address: string }
+  /**
+   * A session of the page. Its `name` is what the maker of its link called it; `made_by` is that maker: `unix:0`,
+   * `token:ci`. With `address` it came over TCP, else through the process of `sidekey page` on the admin socket.
+   */
+  | ({
+      readonly kind: 'session';
+      readonly name: string;
+      readonly role: Role;
+      readonly session: string;
+      readonly made_by: string;
+    } & Origin)
+  /** A client on TCP, or of `sidekey page`, without a valid token or session. */
+  | ({ readonly kind: 'stranger' } & Origin)
   /** A caller of the pipe. `owner` is the user or container that it counts for: `uid 1000`. */
   | { readonly kind: 'caller'; readonly owner: string; readonly uid: number; readonly pid: number }
   /** A file that the server reads: the entries file, the file with the admin token. */
@@ -17,7 +28,18 @@ export type Actor =
   /** The server by its own rules: an issuance, a rotation that is due, a pruning. */
   | { readonly kind: 'server' };
 
-export const ACTOR_KINDS = ['unix', 'token', 'stranger', 'caller', 'file', 'server'] as const satisfies Actor['kind'][];
+/** A client on TCP, or the process of `sidekey page` on the admin socket. */
+type Origin = { readonly address: string } | { readonly uid: number; readonly pid: number };
+
+export const ACTOR_KINDS = [
+  'unix',
+  'token',
+  'session',
+  'stranger',
+  'caller',
+  'file',
+  'server',
+] as const satisfies Actor['kind'][];
 
 /** The actor of changes that nobody asked for. */
 export const SERVER: Actor = { kind: 'server' };
@@ -28,8 +50,10 @@ export function sourceOfActor(actor: Actor): string {
     case 'unix':
       return 'unix socket';
     case 'token':
-    case 'stranger':
       return `tcp ${actor.address}`;
+    case 'session':
+    case 'stranger':
+      return 'address' in actor ? `tcp ${actor.address}` : 'unix socket, sidekey page';
     case 'caller':
       return 'pipe';
     case 'file':
@@ -46,8 +70,10 @@ export function actorName(actor: Actor): string {
       return `unix:${actor.uid}`;
     case 'token':
       return `token:${actor.name}`;
+    case 'session':
+      return `session:${actor.name}`;
     case 'stranger':
-      return `stranger:${actor.address}`;
+      return 'address' in actor ? `stranger:${actor.address}` : `stranger:page-of-${actor.uid}`;
     case 'caller':
       return `caller:${actor.owner}`;
     case 'file':
