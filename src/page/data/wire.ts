@@ -1,6 +1,6 @@
 /** The JSON of the page's own requests, until the OpenAPI document has them. */
 
-import type { Authority, InputProblem, Upstream } from '../../gen/admin-api.ts';
+import type { Authority, InputProblem, ProxyPage, Upstream } from '../../gen/admin-api.ts';
 
 export type SecretState = 'held' | 'unknown' | 'sent' | 'in_sync' | 'rejected' | 'stale';
 
@@ -50,14 +50,34 @@ export interface LiveChange {
 }
 
 export interface Counts {
-  readonly proxies: number;
+  /** Connections, and how many of them have a secret in each state. */
+  readonly proxies: { readonly total: number; readonly states: Readonly<Partial<Record<SecretState, number>>> };
+  readonly secrets: { readonly total: number; readonly states: Readonly<Partial<Record<SecretState, number>>> };
   readonly streams: number;
-  readonly secrets: Readonly<Partial<Record<SecretState, number>>>;
   readonly entries: number;
 }
 
 export interface Snapshot extends Hello {
   readonly rows: readonly ProxyRow[];
+}
+
+export type ProxyReport = ProxyPage['proxies'][number];
+export type Secret = ProxyReport['streams'][number]['secrets'][number];
+
+/** A proxy with all of its secrets, and what was sent to it and answered. */
+export interface ProxyDetail {
+  readonly at: string;
+  readonly proxy: ProxyReport;
+  /** Newest first. */
+  readonly history: readonly StreamEvent[];
+}
+
+/** An event of a stream, as in /v1/events. */
+export interface StreamEvent extends LiveEvent {
+  readonly connection: string;
+  readonly stream: number;
+  readonly names: readonly string[];
+  readonly detail: string | null;
 }
 
 export interface Finding {

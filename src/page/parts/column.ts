@@ -11,6 +11,8 @@ export interface Column<R> {
   readonly grow?: number;
   /** Where the table is too narrow, the column with the highest rank goes first; one of rank 0 stays. */
   readonly rank?: number;
+  /** In a DataTable, its content is the link to the view of the row; one column is. */
+  readonly isLink?: boolean;
   /** Right-aligned, in digits of the same width. */
   readonly numeric?: boolean;
   /** Compares rows, if the column can be sorted by. */

@@ -23,7 +23,7 @@ interface DataTableProps<R> {
   readonly rows: readonly R[];
   readonly rowKey: (row: R) => string;
   readonly columns: readonly Column<R>[];
-  /** The view of a row; the first column's content becomes the link. */
+  /** The view of a row. */
   readonly rowHref: (row: R) => string;
   readonly sort?: Sort | undefined;
   readonly onSort?: (sort: Sort) => void;
@@ -207,9 +207,9 @@ class Row<R> extends Component<RowProps<R>> {
     const { row, index, columns, href, isActive, onActive } = this.props;
     return (
       <tr aria-rowindex={index + 2} data-active={isActive ? '' : undefined} class={index % 2 === 1 ? 'odd' : ''}>
-        {columns.map(({ key, numeric, cell }, at) => (
+        {columns.map(({ key, numeric, isLink, cell }) => (
           <td key={key} class={numeric === true ? 'numeric' : ''}>
-            {at === 0 ? (
+            {isLink === true ? (
               <a class="row-link" href={href} tabIndex={isActive ? 0 : -1} onFocus={onActive}>
                 {cell(row)}
               </a>

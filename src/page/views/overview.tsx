@@ -1,10 +1,197 @@
-import { EmptyState, Title } from '../parts/index.ts';
+/** The trust domain at a glance: what needs somebody, the authorities, states, and the last events. */
+
+import { useEffect, useState } from 'preact/hooks';
+import type { Counts, Finding, LiveEvent, Overview } from '../data/wire.ts';
+import {
+  Answered,
+  Command,
+  HostileText,
+  Mark,
+  Panel,
+  SECRET_STATES,
+  STATES,
+  StateMark,
+  Title,
+  type Tone,
+} from '../parts/index.ts';
+import { json } from '../shell/api.ts';
+import { onChange } from '../shell/live.ts';
+import { href } from '../shell/router.ts';
+import { useAnswer } from '../shell/use-answer.ts';
+import { AuthorityTimeline } from './authority-timeline.tsx';
+import { EventList } from './event-list.tsx';
+import { FirstEntry, FirstProxy } from './first-steps.tsx';
+
+/** After these, findings and authorities may be others. */
+const REASONS = [
+  'authority_moved',
+  'entry_created',
+  'entry_changed',
+  'entry_deleted',
+  'entry_expired',
+  'revoked',
+  'restored',
+  'rejected',
+  'held',
+  'stream_opened',
+  'stream_closed',
+];
+/** Events that are shown. */
+const EVENTS = 50;
 
 export function OverviewView() {
+  const answer = useAnswer('overview', (signal) => json<Overview>('GET', '/v1/page/overview', { signal }), {
+    on: REASONS,
+  });
   return (
     <>
       <Title>Overview</Title>
-      <EmptyState title="This view is not made yet" />
+      <Answered answer={answer}>{(overview) => <Shown overview={overview} />}</Answered>
     </>
   );
+}
+
+function Shown({ overview }: { overview: Overview }) {
+  const { findings, authorities, upstream, cursor } = overview;
+  const [counts, setCounts] = useState<Counts>(overview.counts);
+  const [events, setEvents] = useState<readonly LiveEvent[]>(overview.events);
+  useEffect(() => {
+    setCounts(overview.counts);
+    setEvents(overview.events);
+    return onChange((change) => {
+      if (change.cursor <= cursor) return;
+      if (change.counts !== undefined) setCounts(change.counts);
+      if (change.events !== undefined && change.events.length > 0) {
+        const newest = change.events.toReversed();
+        setEvents((before) => [...newest, ...before].slice(0, EVENTS));
+      }
+    });
+  }, [overview]);
+  return (
+    <div class="overview">
+      <div class="column">
+        <Panel title="Needs attention" actions={<Worst findings={findings} />}>
+          <Findings findings={findings} />
+        </Panel>
+        <Panel title="Authorities" class="authorities" actions={<a href={href('/trust')}>Trust</a>}>
+          <AuthorityTimeline authorities={authorities} upstream={upstream} />
+        </Panel>
+      </div>
+      <div class="column">
+        <Panel title="Proxies and secrets" actions={<a href={href('/proxies')}>All proxies</a>}>
+          <States counts={counts} />
+          {counts.entries === 0 ? <FirstEntry /> : counts.proxies.total === 0 && <FirstProxy />}
+        </Panel>
+        <Panel title="Last events" class="last-events">
+          <EventList events={events} />
+        </Panel>
+      </div>
+    </div>
+  );
+}
+
+const TONES: Readonly<Record<Finding['severity'], Tone>> = { error: 'bad', warning: 'warn', info: 'off' };
+
+function Worst({ findings }: { findings: readonly Finding[] }) {
+  const [errors, warnings] = ['error', 'warning'].map(
+    (one) => findings.filter(({ severity }) => severity === one).length,
+  );
+  if (errors! > 0) return <Mark tone="bad">{errors === 1 ? '1 error' : `${errors} errors`}</Mark>;
+  if (warnings! > 0) return <Mark tone="warn">{warnings === 1 ? '1 warning' : `${warnings} warnings`}</Mark>;
+  return <Mark tone="good">all is well</Mark>;
+}
+
+function Findings({ findings }: { findings: readonly Finding[] }) {
+  if (findings.length === 0)
+    return (
+      <p class="muted">
+        The server finds no fault in itself, its entries and its proxies. On its host, <code>sidekey doctor</code> also
+        looks at files and Envoys.
+      </p>
+    );
+  return (
+    <ul class="finding-list">
+      {findings.map(({ rule, severity, place, problem, why, fix, command }) => (
+        <li key={`${rule} ${place}`} class={TONES[severity]}>
+          <details open={severity === 'error'}>
+            <summary>
+              <Mark tone={TONES[severity]}>{severity}</Mark>{' '}
+              <b>
+                <HostileText text={problem} />
+              </b>
+            </summary>
+            <p class="muted">
+              <HostileText text={place} /> <code>{rule}</code>
+            </p>
+            <p>
+              <HostileText text={why} />
+            </p>
+            <p>
+              <HostileText text={fix} />
+            </p>
+            {command !== undefined && command !== null && <Command text={command} />}
+          </details>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+/** Counts by state, each with the way to the proxies in question. */
+function States({ counts: { proxies, secrets, streams, entries } }: { counts: Counts }) {
+  return (
+    <>
+      <p class="totals">
+        <b>{number(proxies.total)}</b> {proxies.total === 1 ? 'proxy' : 'proxies'} <b>{number(streams)}</b>{' '}
+        {streams === 1 ? 'stream' : 'streams'} <b>{number(secrets.total)}</b>{' '}
+        {secrets.total === 1 ? 'secret' : 'secrets'}{' '}
+        <a href={href('/entries')}>
+          <b>{number(entries)}</b> {entries === 1 ? 'entry' : 'entries'}
+        </a>
+      </p>
+      <table class="counts" aria-label="Counts by state">
+        <thead>
+          <tr>
+            <th scope="col">State of the secret</th>
+            <th scope="col" class="numeric">
+              Proxies
+            </th>
+            <th scope="col" class="numeric">
+              Secrets
+            </th>
+            <td />
+          </tr>
+        </thead>
+        <tbody>
+          {SECRET_STATES.map((state) => {
+            const [some, of] = [secrets.states[state] ?? 0, Math.max(1, secrets.total)];
+            return (
+              <tr key={state} class={some === 0 ? 'none' : ''}>
+                <th scope="row" title={STATES[state].means}>
+                  <StateMark state={state} />
+                </th>
+                <td class="numeric">
+                  {(proxies.states[state] ?? 0) === 0 ? (
+                    0
+                  ) : (
+                    <a href={href('/proxies', { state })}>{number(proxies.states[state] ?? 0)}</a>
+                  )}
+                </td>
+                <td class="numeric">{number(some)}</td>
+                <td class={`share ${STATES[state].tone}`}>
+                  <svg viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true" focusable="false">
+                    <rect width={(100 * some) / of} height="6" />
+                  </svg>
+                </td>
+              </tr>
+            );
+          })}
+        </tbody>
+      </table>
+    </>
+  );
+}
+
+function number(count: number): string {
+  return count.toLocaleString('en');
 }
