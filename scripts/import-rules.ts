@@ -48,7 +48,16 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   ],
   standard: ['wire/decode.ts', 'wire/types.ts', 'gen'],
   revocation: ['types:registry', 'types:ca', 'types:identity', 'types:delivery'],
-  admin: ['registry', 'entries-file', 'ca', 'identity', 'types:delivery', 'types:revocation', ...CATALOG],
+  admin: [
+    'registry',
+    'entries-file',
+    'ca',
+    'identity',
+    'types:delivery',
+    'delivery/stream-report.ts',
+    'types:revocation',
+    ...CATALOG,
+  ],
   client: ['gen'],
   // In the browser: of the server it knows only what the OpenAPI document says.
   page: ['gen/admin-api.ts'],
@@ -113,6 +122,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'standard',
     'revocation',
     'admin',
+    'doctor',
     'metrics',
   ],
 };

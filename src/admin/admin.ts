@@ -7,14 +7,19 @@ import { FILE_TOKEN_NAME } from '../registry/index.ts';
 import type { AdminCaller, Requester } from './access.ts';
 import type { AppOptions } from './app.ts';
 import { createDoor } from './door.ts';
+import type { Tell } from './event-readers.ts';
 import type { EventSources } from './events.ts';
+import type { LiveSources } from './page/live-view.ts';
 import { endWithProblem } from './problem.ts';
 import type { AdminTls } from './tls.ts';
 
 export interface AdminOptions
-  extends Omit<AppOptions, 'callerOf' | 'eventReaders' | 'admit' | 'sessions' | 'tcpListener' | 'pageFiles'>,
+  extends Omit<
+      AppOptions,
+      'callerOf' | 'eventReaders' | 'pageReaders' | 'live' | 'admit' | 'sessions' | 'tcpListener' | 'pageFiles'
+    >,
     Pick<EventSources, 'onIssued'> {
-  readonly ledger: AppOptions['ledger'] & EventSources['ledger'];
+  readonly ledger: AppOptions['ledger'] & LiveSources['ledger'];
   /** The process that opened a connection to the Unix socket, as the kernel reports it; called once per connection. */
   readonly unixCaller: (socket: Socket) => Omit<Extract<AdminCaller, { via: 'unix' }>, 'via'>;
   /** TLS for TCP; undefined: clear text. */
@@ -47,6 +52,9 @@ interface App {
   /** Ends the event streams, links and sessions of a token. */
   endOfToken(token: string): void;
 }
+
+/** Tabs of the page that are open at a time, in all sessions. */
+const MAX_PAGE_READERS = 64;
 
 /**
  * Makes the doors; the caller makes them listen. Fastify and the routes are loaded later, because loading them slows a
@@ -125,28 +133,31 @@ async function loadApp(
     readonly requesterOf: (request: IncomingMessage) => Requester | undefined;
   },
 ): Promise<App> {
-  const [{ createApp }, { createEventReaders }, { PageSessions }, { readPageFiles }] = await Promise.all([
-    import('./app.ts'),
-    import('./events.ts'),
-    import('./page/sessions.ts'),
-    import('./page/files.ts'),
-  ]);
+  const [{ createApp }, { createEventReaders }, { EventReaders }, { PageSessions }, { readPageFiles }, { LiveView }] =
+    await Promise.all([
+      import('./app.ts'),
+      import('./events.ts'),
+      import('./event-readers.ts'),
+      import('./page/sessions.ts'),
+      import('./page/files.ts'),
+      import('./page/live-view.ts'),
+    ]);
   const eventReaders = createEventReaders(options);
+  const live = new LiveView(options);
+  const follow = (tell: Tell) => live.watch((json, id) => tell('changes', json, id));
+  const pageReaders = new EventReaders(options.clock, options.counters, follow, MAX_PAGE_READERS);
+  const endReaders = (matches: (requester: Requester | undefined) => boolean) => {
+    for (const readers of [eventReaders, pageReaders]) readers.end((request) => matches(who.requesterOf(request)));
+  };
   const sessions = new PageSessions(options.clock, ({ id }) =>
-    eventReaders.end((request) => {
-      const requester = who.requesterOf(request);
-      return requester?.kind === 'session' && requester.id === id;
-    }),
+    endReaders((requester) => requester?.kind === 'session' && requester.id === id),
   );
   const pageFiles = await readPageFiles();
-  const app = createApp({ ...options, eventReaders, sessions, pageFiles, callerOf: who.callerOf });
+  const app = createApp({ ...options, eventReaders, pageReaders, live, sessions, pageFiles, callerOf: who.callerOf });
   await app.ready();
   const endOfToken = (token: string) => {
     sessions.endOfToken(token);
-    eventReaders.end((request) => {
-      const requester = who.requesterOf(request);
-      return requester?.kind === 'token' && requester.name === token;
-    });
+    endReaders((requester) => requester?.kind === 'token' && requester.name === token);
   };
   // A token that is made has no streams and sessions yet.
   const stop = options.registry.tokens.onChange(endOfToken);
@@ -157,7 +168,11 @@ async function loadApp(
       sessions.close();
       return app.close();
     },
-    endEvents: () => eventReaders.close(),
+    endEvents: () => {
+      eventReaders.close();
+      pageReaders.close();
+      live.close();
+    },
     endOfToken,
   };
 }

@@ -30,6 +30,7 @@ import { methodsOf } from './methods.ts';
 import { addMetricsRoute, type ReadMetrics } from './metrics.ts';
 import { openApiDocument } from './openapi.ts';
 import { addPageRoutes, type PageFiles } from './page/files.ts';
+import { addLiveRoutes, type LiveRoutesParts } from './page/live-routes.ts';
 import { addSessionRoutes, pageRequest, type SessionRoutesParts } from './page/session-routes.ts';
 import { sendProblem, toSidekeyError } from './problem.ts';
 import { addProxyRoutes } from './proxies.ts';
@@ -65,6 +66,9 @@ export interface AppOptions {
   readonly backup: BackupRouteParts['backup'];
   readonly eventReaders: EventReaders;
   readonly sessions: SessionRoutesParts['sessions'];
+  readonly live: LiveRoutesParts['live'];
+  readonly pageReaders: EventReaders;
+  readonly judge: LiveRoutesParts['judge'];
   readonly tcpListener: SessionRoutesParts['tcpListener'];
   /** Undefined: the page was not built. */
   readonly pageFiles: PageFiles | undefined;
@@ -206,6 +210,7 @@ export function createApp(options: AppOptions): FastifyInstance {
   addHealthRoutes(app, options.ready);
   addSessionRoutes(app, options, byOf);
   addPageRoutes(app, options.pageFiles);
+  addLiveRoutes(app, options);
   addMetricsRoute(app, options.metrics);
   addLogLevelRoutes(app, options, byOf);
   let document: Record<string, unknown> | undefined;

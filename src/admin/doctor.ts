@@ -95,38 +95,41 @@ export function addDoctorRoutes(app: FastifyInstance, parts: DoctorRoutesParts):
         response: { 200: DOCTOR },
       },
     },
-    async (): Promise<DoctorJson> => {
-      const { self, ca, registry, clock, version } = parts;
-      const now = clock.now();
-      const [newest] = await self.issuances.newest({ limit: 1 });
-      const { unseen, ...looked } = await self.look();
-      const { unfinished, ...requirements } = await requirementsOf(parts, now);
-      return {
-        at: time(now),
-        version,
-        trust_domain: registry.trustDomain,
-        pid: process.pid,
-        uid: process.geteuid!(),
-        ...looked,
-        unseen: unfinished === undefined ? unseen : [...unseen, { what: USERS, error: unfinished }],
-        ...listAuthorities(ca),
-        revocation: {
-          revoked: registry.revocations.size,
-          lists: ca.revocationLists().map(({ authorityId, nextUpdate }) => {
-            return { authority_id: authorityId, next_update: time(nextUpdate) };
-          }),
-          why_not: ca.whyNotRevocable() ?? null,
-        },
-        last_issued_at: newest === undefined ? null : time(newest.issuedAt),
-        usage: self.usage(),
-        unseen_callers: await unseenCallers(parts.decisions),
-        withheld: await withheldOf(parts, now),
-        unrendered: await unrenderedOf(parts),
-        entries: await entriesOf(parts, now),
-        ...requirements,
-      };
-    },
+    () => doctorReport(parts),
   );
+}
+
+/** What the server knows of itself. @throws ERR_STORE */
+export async function doctorReport(parts: DoctorRoutesParts): Promise<DoctorJson> {
+  const { self, ca, registry, clock, version } = parts;
+  const now = clock.now();
+  const [newest] = await self.issuances.newest({ limit: 1 });
+  const { unseen, ...looked } = await self.look();
+  const { unfinished, ...requirements } = await requirementsOf(parts, now);
+  return {
+    at: time(now),
+    version,
+    trust_domain: registry.trustDomain,
+    pid: process.pid,
+    uid: process.geteuid!(),
+    ...looked,
+    unseen: unfinished === undefined ? unseen : [...unseen, { what: USERS, error: unfinished }],
+    ...listAuthorities(ca),
+    revocation: {
+      revoked: registry.revocations.size,
+      lists: ca.revocationLists().map(({ authorityId, nextUpdate }) => {
+        return { authority_id: authorityId, next_update: time(nextUpdate) };
+      }),
+      why_not: ca.whyNotRevocable() ?? null,
+    },
+    last_issued_at: newest === undefined ? null : time(newest.issuedAt),
+    usage: self.usage(),
+    unseen_callers: await unseenCallers(parts.decisions),
+    withheld: await withheldOf(parts, now),
+    unrendered: await unrenderedOf(parts),
+    entries: await entriesOf(parts, now),
+    ...requirements,
+  };
 }
 
 async function withheldOf(

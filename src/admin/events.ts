@@ -48,15 +48,20 @@ export function addEventRoutes(app: FastifyInstance, readers: EventReaders, sess
       },
     },
     ({ requester }, reply) => {
-      readers.add(reply.raw, requester?.kind === 'token' ? requester.expiresAt : 0);
+      readers.add(reply.raw, untilOf(requester));
       reply.hijack();
       holdSession(sessions, requester, reply.raw);
     },
   );
 }
 
+/** When the right to events ends, in milliseconds since the epoch; 0: never, or when its session ends. */
+export function untilOf(requester: Requester | undefined): number {
+  return requester?.kind === 'token' ? requester.expiresAt : 0;
+}
+
 /** A session is not idle while it has a stream of events open. */
-function holdSession(sessions: PageSessions, requester: Requester | undefined, response: ServerResponse): void {
+export function holdSession(sessions: PageSessions, requester: Requester | undefined, response: ServerResponse): void {
   if (requester?.kind !== 'session') return;
   response.req.socket.once('close', sessions.hold(requester.id));
 }

@@ -314,6 +314,11 @@ async function start(
       uidOf: (user) => accounts.uid(user),
       usage: () => usageOf(quota, owners),
     },
+    judge: async (report) => {
+      // Few servers have a reader of the page, and it is a lot of code.
+      const { runChecks, serverChecks } = await import('../doctor/index.ts');
+      return (await runChecks(serverChecks(report, clock.now(), undefined))).findings;
+    },
     backup: () => backups.take(),
     onIssued: (listener) => issuances.onRecorded(listener),
     ready: () => ({ ...readiness.look(), warnings: [...tlsWarnings(tls), ...revocationWarnings(registry, ca)] }),

@@ -101,6 +101,7 @@ export async function startAdmin(
       inspect: () => Promise.reject(new Error('no attestors here')),
       mainPid: undefined,
     },
+    judge: async () => [],
     backup: () => Promise.reject(new Error('no store here')),
     self: {
       look: () => Promise.reject(new Error('no machine here')),

@@ -1,10 +1,10 @@
 /** All proxies, read once and then kept by the changes that the server sends. */
 
 import { effect, type Signal, signal } from '@preact/signals';
+import type { PageChanges, ProxyRow, ProxyRows } from '../../gen/admin-api.ts';
 import { json } from '../shell/api.ts';
 import { setClock } from '../shell/clock.ts';
 import { epoch, onChange } from '../shell/live.ts';
-import type { LiveChange, ProxyRow, Snapshot } from './wire.ts';
 
 export interface Proxies {
   /** Oldest connection first; undefined until they are read. */
@@ -16,7 +16,7 @@ export interface Proxies {
 const proxies = signal<Proxies>({ rows: undefined, error: undefined });
 const byId = new Map<string, ProxyRow>();
 /** Changes that came while the rows were read; undefined at other times. */
-let meanwhile: LiveChange[] | undefined;
+let meanwhile: PageChanges[] | undefined;
 let reading: AbortController | undefined;
 let isStarted = false;
 let isDrawing = false;
@@ -40,10 +40,10 @@ export async function readProxies(): Promise<void> {
   const { signal } = reading;
   meanwhile = [];
   try {
-    const { rows, cursor, at } = await json<Snapshot>('GET', '/v1/page/proxies', { signal });
+    const { rows, cursor, at } = await json<ProxyRows>('GET', '/v1/page/proxies', { signal });
     setClock(at);
     byId.clear();
-    for (const row of rows) byId.set(row.id, row);
+    for (const row of rows) byId.set(row.connection, row);
     for (const change of meanwhile) if (change.cursor > cursor) apply(change);
     meanwhile = undefined;
     publish();
@@ -54,7 +54,7 @@ export async function readProxies(): Promise<void> {
   }
 }
 
-function take(change: LiveChange): void {
+function take(change: PageChanges): void {
   if (meanwhile !== undefined) meanwhile.push(change);
   else if (apply(change) && !isDrawing) {
     isDrawing = true;
@@ -66,8 +66,8 @@ function take(change: LiveChange): void {
 }
 
 /** Whether a row changed. */
-function apply({ rows = [], gone = [] }: LiveChange): boolean {
-  for (const row of rows) byId.set(row.id, row);
+function apply({ rows, gone }: PageChanges): boolean {
+  for (const row of rows) byId.set(row.connection, row);
   for (const id of gone) byId.delete(id);
   return rows.length > 0 || gone.length > 0;
 }

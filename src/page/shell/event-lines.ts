@@ -4,6 +4,8 @@ export interface ServerEvent {
   /** `message` if the server names none. */
   readonly event: string;
   readonly data: string;
+  /** The last id that the server gave; empty before the first. */
+  readonly id: string;
 }
 
 /** Longest line and event that are read, in UTF-16 units: the server sends less. */
@@ -20,6 +22,7 @@ export async function* readEvents(
   const reader = body.pipeThrough(new TextDecoderStream() as ReadableWritablePair<string, Uint8Array>).getReader();
   let rest = '';
   let event = '';
+  let id = '';
   let data: string[] = [];
   let length = 0;
   try {
@@ -32,7 +35,7 @@ export async function* readEvents(
       if (rest.length > LIMIT) throw new Error('a line of the event stream is too long');
       for (const line of lines) {
         if (line === '') {
-          if (data.length > 0) yield { event: event || 'message', data: data.join('\n') };
+          if (data.length > 0) yield { event: event || 'message', data: data.join('\n'), id };
           [event, data, length] = ['', [], 0];
           continue;
         }
@@ -40,6 +43,7 @@ export async function* readEvents(
         const field = colon < 0 ? line : line.slice(0, colon);
         const text = colon < 0 ? '' : line.slice(colon + 1).replace(/^ /, '');
         if (field === 'event') event = text;
+        else if (field === 'id') id = text;
         else if (field === 'data') {
           length += text.length;
           if (length > LIMIT) throw new Error('an event is too long');

@@ -4,7 +4,7 @@
  */
 
 import { signal } from '@preact/signals';
-import type { Hello, LiveChange } from '../data/wire.ts';
+import type { PageChanges, PageHello } from '../../gen/admin-api.ts';
 import { ApiError, send } from './api.ts';
 import { setClock } from './clock.ts';
 import { readEvents } from './event-lines.ts';
@@ -25,15 +25,12 @@ const greeted = Promise.withResolvers<void>();
 /** Resolves once connected: data that is read from then on misses no change. */
 export const firstConnection = greeted.promise;
 
-/** The run of the server; undefined before the first connection. */
-export let instance: string | undefined;
-
 /** Pauses between attempts, in milliseconds, each up to a quarter longer so that many pages do not come at once. */
 const PAUSES = [250, 500, 1_000, 2_000, 4_000, 8_000];
 /** The server sends something at least every 15 s; a longer silence is a connection that broke without a word. */
 const SILENCE_MS = 40_000;
 
-type Listener = (change: LiveChange) => void;
+type Listener = (change: PageChanges) => void;
 const listeners = new Set<Listener>();
 
 /** Calls the listener with each change from now on. Returns a function that stops this. */
@@ -44,6 +41,8 @@ export function onChange(listener: Listener): () => void {
 
 let stop: AbortController | undefined;
 let wake: () => void = () => undefined;
+/** Of the last message: a server that has said nothing else since then says so. */
+let lastId = '';
 
 /** Connects, and connects again, until {@link disconnect}. */
 export function connect(): void {
@@ -99,15 +98,15 @@ async function listen(attempt: AbortController, connected: () => void): Promise<
     silence = setTimeout(() => attempt.abort(), SILENCE_MS);
   };
   try {
-    const headers = { accept: 'text/event-stream' };
+    const headers = { accept: 'text/event-stream', 'last-event-id': lastId };
     const { body } = await send('GET', '/v1/page/events', { headers, signal: attempt.signal });
-    for await (const { event, data } of readEvents(body!, heard)) {
+    for await (const { event, data, id } of readEvents(body!, heard)) {
+      lastId = id || lastId;
       if (event === 'hello') {
-        greet(JSON.parse(data) as Hello);
+        greet(JSON.parse(data) as PageHello);
         connected();
-      } else {
-        const change = JSON.parse(data) as LiveChange;
-        if ((change.lost ?? 0) > 0) epoch.value += 1;
+      } else if (event === 'changes') {
+        const change = JSON.parse(data) as PageChanges;
         for (const listener of listeners) listener(change);
       }
     }
@@ -116,12 +115,11 @@ async function listen(attempt: AbortController, connected: () => void): Promise<
   }
 }
 
-function greet(hello: Hello): void {
+function greet(hello: PageHello): void {
   setClock(hello.at);
-  instance = hello.instance;
   connection.value = { state: 'live' };
-  // Whatever was read before may be older than the connection.
-  epoch.value += 1;
+  // Otherwise what was read before may be older than the connection.
+  if (!hello.resumed) epoch.value += 1;
   greeted.resolve();
 }
 

@@ -1,19 +1,11 @@
 /** Who is signed in: the session behind the cookie, which scripts cannot read. */
 
 import { signal } from '@preact/signals';
-import { ApiError, authorize, json, send } from './api.ts';
+import type { OwnPageSession } from '../../gen/admin-api.ts';
+import { ApiError, api, authorize } from './api.ts';
 
-export type Role = 'metrics' | 'read' | 'entries' | 'admin';
-
-export interface Session {
-  readonly id: string;
-  readonly role: Role;
-  readonly name: string;
-  readonly csrf: string;
-  readonly expires_at: string;
-  readonly trust_domain: string;
-  readonly version: string;
-}
+export type Session = OwnPageSession;
+export type Role = Session['role'];
 
 export type SessionState =
   | { readonly kind: 'starting' }
@@ -23,7 +15,7 @@ export type SessionState =
 
 export const session = signal<SessionState>({ kind: 'starting' });
 
-const ROLES: readonly Role[] = ['metrics', 'read', 'entries', 'admin'];
+const ROLES: readonly Role[] = ['read', 'entries', 'admin'];
 
 /** Whether the session's role includes this one. Views leave out what the server would refuse. */
 export function can(role: Role): boolean {
@@ -36,11 +28,7 @@ export async function signIn(): Promise<void> {
   const code = new URLSearchParams(location.hash.slice(1)).get('code');
   if (location.hash !== '') history.replaceState(history.state, '', location.pathname + location.search);
   try {
-    enter(
-      code === null
-        ? await json<Session>('GET', '/v1/page/session')
-        : await json<Session>('POST', '/v1/page/session', { body: { code } }),
-    );
+    enter(code === null ? await api.getPageSession() : await api.signInToPage({ body: { code } }));
   } catch (thrown) {
     leave(thrown, code === null);
   }
@@ -48,7 +36,7 @@ export async function signIn(): Promise<void> {
 
 /** Ends the session here and on the server. */
 export async function signOut(): Promise<void> {
-  await send('DELETE', '/v1/page/session').catch(() => undefined);
+  await api.signOutOfPage().catch(() => undefined);
   authorize(undefined, () => undefined);
   session.value = { kind: 'out', why: 'You signed out.' };
 }

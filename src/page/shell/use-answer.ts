@@ -1,7 +1,8 @@
 /** Data of the server in a component: read once, and again after lost changes, events or at the reader's wish. */
 
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
-import type { LiveEvent } from '../data/wire.ts';
+import type { PageEvent } from '../../gen/admin-api.ts';
+import type { ChangedKind } from '../data/wire.ts';
 import { epoch, onChange } from './live.ts';
 
 export interface Answer<T> {
@@ -14,10 +15,10 @@ export interface Answer<T> {
 }
 
 export interface AnswerOptions {
-  /** Reads again, at most once a second, after events of these types, such as `entry_created`. */
-  readonly on?: readonly string[];
-  /** Says whether an event of these types concerns the data; by default each does. */
-  readonly when?: (event: LiveEvent) => boolean;
+  /** Reads again, at most once a second, after changes of these kinds. */
+  readonly on?: readonly ChangedKind[];
+  /** Reads again after such events too. Messages leave out events when there are many: prefer `on`. */
+  readonly when?: (event: PageEvent) => boolean;
 }
 
 /** Least time between two readings because of events, in milliseconds. */
@@ -56,15 +57,15 @@ export function useAnswer<T>(
     return () => stop.abort();
   }, [key, turn, seen]);
   const reload = useCallback(() => setTurn((before) => before + 1), []);
-  const types = on?.join(' ') ?? '';
+  const kinds = on?.join(' ') ?? '';
   useEffect(() => {
-    if (types === '') return;
-    const wanted = types.split(' ');
+    const wanted = kinds.split(' ');
     let timer: ReturnType<typeof setTimeout> | undefined;
     let last = 0;
-    const unlisten = onChange(({ events = [] }) => {
+    const unlisten = onChange(({ events, changed }) => {
       if (timer !== undefined) return;
-      if (!events.some((one) => wanted.includes(one.type) && (latest.current.when?.(one) ?? true))) return;
+      const isMine = changed.some((kind) => wanted.includes(kind)) || events.some((one) => latest.current.when?.(one));
+      if (!isMine) return;
       timer = setTimeout(
         () => {
           timer = undefined;
@@ -78,7 +79,7 @@ export function useAnswer<T>(
       unlisten();
       clearTimeout(timer);
     };
-  }, [types, reload]);
+  }, [kinds, reload]);
   const mine = state.key === key ? state : { loading: true, data: undefined, error: undefined };
   return { data: mine.data, error: mine.error, loading: mine.loading, reload };
 }

@@ -1,11 +1,11 @@
 /** Events in one line each, newest first, with the way to what they are about. */
 
-import type { LiveEvent } from '../data/wire.ts';
+import type { PageEvent } from '../../gen/admin-api.ts';
 import { HostileText, Time } from '../parts/index.ts';
 import { href } from '../shell/router.ts';
 import { eventWord } from './event-words.tsx';
 
-export function EventList({ events }: { events: readonly LiveEvent[] }) {
+export function EventList({ events }: { events: readonly PageEvent[] }) {
   if (events.length === 0)
     return <p class="muted">Nothing has happened since the server started: no proxy came, no entry changed.</p>;
   return (
@@ -23,57 +23,37 @@ export function EventList({ events }: { events: readonly LiveEvent[] }) {
   );
 }
 
-function Subject({ event }: { event: LiveEvent }) {
-  const { type } = event;
-  const [id, spiffeId, serial, connection] = ['id', 'spiffe_id', 'serial', 'connection'].map((name) =>
-    textOf(event, name),
-  );
+function Subject({ event }: { event: PageEvent }) {
+  const { type, id, spiffe_id: spiffeId, connection, node_id: node, pid, names, more_names: more, detail } = event;
   if (type.startsWith('entry_'))
     return (
-      <a href={href(`/entries/${encodeURIComponent(id!)}`)}>
-        <HostileText text={spiffeId || id!} cut={120} />
+      <a href={href(`/entries/${encodeURIComponent(id ?? '')}`)}>
+        <HostileText text={spiffeId ?? id ?? ''} cut={120} />
       </a>
     );
-  if (serial !== '')
+  if (type === 'revoked' || type === 'restored')
     return (
-      <a href={href('/issuances', { serial })}>
-        <HostileText text={spiffeId || serial!} cut={120} />
+      <a href={href('/issuances', { serial: id ?? undefined })}>
+        <HostileText text={spiffeId ?? id ?? ''} cut={120} />
       </a>
     );
-  if (type === 'authority_moved')
-    return (
-      <a href={href('/trust')}>
-        {textOf(event, 'role')} is now {textOf(event, 'state')}
-      </a>
-    );
-  const names = Array.isArray(event.names) ? event.names.map(String) : [];
-  const who = textOf(event, 'node_id') || `process ${textOf(event, 'pid')}`;
-  const detail = textOf(event, 'detail');
+  if (type === 'authority_moved') return <a href={href('/trust')}>{detail}</a>;
+  const who = <HostileText text={node ?? `process ${pid}`} cut={80} />;
   return (
     <>
-      {connection === '' ? (
-        <HostileText text={who} cut={80} />
-      ) : (
-        <a href={href(`/proxies/${encodeURIComponent(connection!)}`)}>
-          <HostileText text={who} cut={80} />
-        </a>
-      )}{' '}
-      {names.slice(0, 3).map((name) => (
+      {connection === null ? who : <a href={href(`/proxies/${encodeURIComponent(connection)}`)}>{who}</a>}{' '}
+      {names.map((name) => (
         <span key={name} class="name">
           <HostileText text={name} cut={120} />
         </span>
       ))}
-      {names.length > 3 && <span class="muted">and {names.length - 3} more </span>}
-      {detail !== '' && type !== 'sent' && (
+      {more > 0 && <span class="muted"> and {more} more</span>}
+      {detail !== null && (
         <span class="muted">
+          {' '}
           <HostileText text={detail} cut={160} />
         </span>
       )}
     </>
   );
-}
-
-function textOf(event: LiveEvent, member: string): string {
-  const value = event[member];
-  return typeof value === 'string' || typeof value === 'number' ? String(value) : '';
 }

@@ -1,7 +1,7 @@
 /** The trust domain at a glance: what needs somebody, the authorities, states, and the last events. */
 
 import { useEffect, useState } from 'preact/hooks';
-import type { Counts, Finding, LiveEvent, Overview } from '../data/wire.ts';
+import type { PageCounts, PageEvent, PageFinding, PageOverview } from '../../gen/admin-api.ts';
 import {
   Answered,
   Command,
@@ -14,7 +14,7 @@ import {
   Title,
   type Tone,
 } from '../parts/index.ts';
-import { json } from '../shell/api.ts';
+import { api } from '../shell/api.ts';
 import { onChange } from '../shell/live.ts';
 import { href } from '../shell/router.ts';
 import { useAnswer } from '../shell/use-answer.ts';
@@ -22,26 +22,13 @@ import { AuthorityTimeline } from './authority-timeline.tsx';
 import { EventList } from './event-list.tsx';
 import { FirstEntry, FirstProxy } from './first-steps.tsx';
 
-/** After these, findings and authorities may be others. */
-const REASONS = [
-  'authority_moved',
-  'entry_created',
-  'entry_changed',
-  'entry_deleted',
-  'entry_expired',
-  'revoked',
-  'restored',
-  'rejected',
-  'held',
-  'stream_opened',
-  'stream_closed',
-];
 /** Events that are shown. */
 const EVENTS = 50;
 
 export function OverviewView() {
-  const answer = useAnswer('overview', (signal) => json<Overview>('GET', '/v1/page/overview', { signal }), {
-    on: REASONS,
+  const answer = useAnswer('overview', () => api.getPageOverview(), {
+    on: ['entries', 'authorities', 'revocations'],
+    when: ({ type }) => type === 'rejected' || type === 'held',
   });
   return (
     <>
@@ -51,17 +38,17 @@ export function OverviewView() {
   );
 }
 
-function Shown({ overview }: { overview: Overview }) {
+function Shown({ overview }: { overview: PageOverview }) {
   const { findings, authorities, upstream, cursor } = overview;
-  const [counts, setCounts] = useState<Counts>(overview.counts);
-  const [events, setEvents] = useState<readonly LiveEvent[]>(overview.events);
+  const [counts, setCounts] = useState<PageCounts>(overview.counts);
+  const [events, setEvents] = useState<readonly PageEvent[]>(overview.events);
   useEffect(() => {
     setCounts(overview.counts);
     setEvents(overview.events);
     return onChange((change) => {
       if (change.cursor <= cursor) return;
-      if (change.counts !== undefined) setCounts(change.counts);
-      if (change.events !== undefined && change.events.length > 0) {
+      setCounts(change.counts);
+      if (change.events.length > 0) {
         const newest = change.events.toReversed();
         setEvents((before) => [...newest, ...before].slice(0, EVENTS));
       }
@@ -79,8 +66,8 @@ function Shown({ overview }: { overview: Overview }) {
       </div>
       <div class="column">
         <Panel title="Proxies and secrets" actions={<a href={href('/proxies')}>All proxies</a>}>
-          <States counts={counts} />
-          {counts.entries === 0 ? <FirstEntry /> : counts.proxies.total === 0 && <FirstProxy />}
+          <States counts={counts} entries={overview.entries} />
+          {overview.entries === 0 ? <FirstEntry /> : total(counts.proxies) === 0 && <FirstProxy />}
         </Panel>
         <Panel title="Last events" class="last-events">
           <EventList events={events} />
@@ -90,19 +77,22 @@ function Shown({ overview }: { overview: Overview }) {
   );
 }
 
-const TONES: Readonly<Record<Finding['severity'], Tone>> = { error: 'bad', warning: 'warn', info: 'off' };
+const TONES: Readonly<Record<PageFinding['severity'], Tone>> = { error: 'bad', warning: 'warn', info: 'off' };
 
-function Worst({ findings }: { findings: readonly Finding[] }) {
+function Worst({ findings }: Pick<PageOverview, 'findings'>) {
+  if (findings === null) return <Mark tone="busy">looking</Mark>;
   const [errors, warnings] = ['error', 'warning'].map(
-    (one) => findings.filter(({ severity }) => severity === one).length,
+    (one) => findings.list.filter(({ severity }) => severity === one).length,
   );
   if (errors! > 0) return <Mark tone="bad">{errors === 1 ? '1 error' : `${errors} errors`}</Mark>;
   if (warnings! > 0) return <Mark tone="warn">{warnings === 1 ? '1 warning' : `${warnings} warnings`}</Mark>;
   return <Mark tone="good">all is well</Mark>;
 }
 
-function Findings({ findings }: { findings: readonly Finding[] }) {
-  if (findings.length === 0)
+function Findings({ findings }: Pick<PageOverview, 'findings'>) {
+  if (findings === null) return <p class="muted">The server is looking for faults.</p>;
+  const { list, more } = findings;
+  if (list.length === 0)
     return (
       <p class="muted">
         The server finds no fault in itself, its entries and its proxies. On its host, <code>sidekey doctor</code> also
@@ -111,7 +101,7 @@ function Findings({ findings }: { findings: readonly Finding[] }) {
     );
   return (
     <ul class="finding-list">
-      {findings.map(({ rule, severity, place, problem, why, fix, command }) => (
+      {list.map(({ rule, severity, place, problem, why, fix, command }) => (
         <li key={`${rule} ${place}`} class={TONES[severity]}>
           <details open={severity === 'error'}>
             <summary>
@@ -129,22 +119,27 @@ function Findings({ findings }: { findings: readonly Finding[] }) {
             <p>
               <HostileText text={fix} />
             </p>
-            {command !== undefined && command !== null && <Command text={command} />}
+            {command !== undefined && <Command text={command} />}
           </details>
         </li>
       ))}
+      {more > 0 && (
+        <li class="off">
+          and {more} more: <code>sidekey doctor</code> lists all
+        </li>
+      )}
     </ul>
   );
 }
 
 /** Counts by state, each with the way to the proxies in question. */
-function States({ counts: { proxies, secrets, streams, entries } }: { counts: Counts }) {
+function States({ counts: { proxies, secrets, streams }, entries }: { counts: PageCounts; entries: number }) {
+  const [allProxies, allSecrets] = [total(proxies), total(secrets)];
   return (
     <>
       <p class="totals">
-        <b>{number(proxies.total)}</b> {proxies.total === 1 ? 'proxy' : 'proxies'} <b>{number(streams)}</b>{' '}
-        {streams === 1 ? 'stream' : 'streams'} <b>{number(secrets.total)}</b>{' '}
-        {secrets.total === 1 ? 'secret' : 'secrets'}{' '}
+        <b>{number(allProxies)}</b> {allProxies === 1 ? 'proxy' : 'proxies'} <b>{number(streams)}</b>{' '}
+        {streams === 1 ? 'stream' : 'streams'} <b>{number(allSecrets)}</b> {allSecrets === 1 ? 'secret' : 'secrets'}{' '}
         <a href={href('/entries')}>
           <b>{number(entries)}</b> {entries === 1 ? 'entry' : 'entries'}
         </a>
@@ -152,7 +147,7 @@ function States({ counts: { proxies, secrets, streams, entries } }: { counts: Co
       <table class="counts" aria-label="Counts by state">
         <thead>
           <tr>
-            <th scope="col">State of the secret</th>
+            <th scope="col">State</th>
             <th scope="col" class="numeric">
               Proxies
             </th>
@@ -164,17 +159,17 @@ function States({ counts: { proxies, secrets, streams, entries } }: { counts: Co
         </thead>
         <tbody>
           {SECRET_STATES.map((state) => {
-            const [some, of] = [secrets.states[state] ?? 0, Math.max(1, secrets.total)];
+            const [some, of] = [secrets[state] ?? 0, Math.max(1, allSecrets)];
             return (
               <tr key={state} class={some === 0 ? 'none' : ''}>
                 <th scope="row" title={STATES[state].means}>
                   <StateMark state={state} />
                 </th>
                 <td class="numeric">
-                  {(proxies.states[state] ?? 0) === 0 ? (
+                  {(proxies[state] ?? 0) === 0 ? (
                     0
                   ) : (
-                    <a href={href('/proxies', { state })}>{number(proxies.states[state] ?? 0)}</a>
+                    <a href={href('/proxies', { state })}>{number(proxies[state] ?? 0)}</a>
                   )}
                 </td>
                 <td class="numeric">{number(some)}</td>
@@ -190,6 +185,10 @@ function States({ counts: { proxies, secrets, streams, entries } }: { counts: Co
       </table>
     </>
   );
+}
+
+function total(counts: Readonly<Record<string, number>>): number {
+  return Object.values(counts).reduce((sum, count) => sum + count, 0);
 }
 
 function number(count: number): string {

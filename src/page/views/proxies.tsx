@@ -1,6 +1,7 @@
 /** Every proxy in a table that follows the server; filters and order stand in the address. */
 
 import { useMemo } from 'preact/hooks';
+import type { ProxyRow } from '../../gen/admin-api.ts';
 import { allProxies, readProxies } from '../data/proxies.ts';
 import {
   compareExpiry,
@@ -13,11 +14,12 @@ import {
   countByState,
   filterOf,
   isFiltered,
+  PROXY_STATES,
   type ProxyFilter,
   passes,
   secretsOf,
 } from '../data/proxy-filter.ts';
-import type { ProxyRow, SecretState } from '../data/wire.ts';
+import type { ProxyState, SecretState } from '../data/wire.ts';
 import {
   type Column,
   DataTable,
@@ -27,7 +29,6 @@ import {
   HostileText,
   Icon,
   Loading,
-  SECRET_STATES,
   SearchField,
   type Sort,
   STATES,
@@ -54,21 +55,29 @@ const COLUMNS: readonly Column<ProxyRow>[] = [
     title: 'State',
     width: 7.5,
     compare: compareState,
-    cell: ({ state, counts }) => (
+    cell: ({ state, secrets }) => (
       <>
         <StateMark state={state} />
-        {state !== 'none' && secretsOf({ counts } as ProxyRow) > 1 && <Share state={state} counts={counts} />}
+        {state !== 'none' && <Share state={state} secrets={secrets} />}
       </>
     ),
   },
-  { key: 'pid', title: 'PID', width: 6, rank: 4, numeric: true, compare: comparePid, cell: ({ pid }) => pid || '?' },
-  { key: 'uid', title: 'UID', width: 5, rank: 6, numeric: true, cell: ({ uid }) => uid },
+  {
+    key: 'identity',
+    title: 'Identity or problem',
+    width: 16,
+    grow: 2,
+    rank: 4,
+    cell: ({ spiffe_id: id, spiffe_ids: ids, problem }) => <Identity id={id} ids={ids} problem={problem} />,
+  },
+  { key: 'pid', title: 'PID', width: 6, rank: 5, numeric: true, compare: comparePid, cell: ({ pid }) => pid || '?' },
+  { key: 'uid', title: 'UID', width: 5, rank: 7, numeric: true, cell: ({ uid }) => uid },
   {
     key: 'owner',
     title: 'Owner',
     width: 12,
     grow: 1,
-    rank: 5,
+    rank: 6,
     compare: compareOwner,
     cell: ({ owner }) => <HostileText text={owner} short />,
   },
@@ -76,9 +85,10 @@ const COLUMNS: readonly Column<ProxyRow>[] = [
     key: 'version',
     title: 'Envoy',
     width: 6,
-    rank: 7,
+    rank: 8,
     compare: compareVersion,
-    cell: ({ version }) => (version === null ? <span class="muted">–</span> : <HostileText text={version} short />),
+    cell: ({ envoy_version: version }) =>
+      version === null ? <span class="muted">–</span> : <HostileText text={version} short />,
   },
   {
     key: 'secrets',
@@ -99,11 +109,18 @@ const COLUMNS: readonly Column<ProxyRow>[] = [
   },
 ];
 
-/** Of several secrets, how many are in the state that is named. */
-function Share({ state, counts }: { state: SecretState; counts: ProxyRow['counts'] }) {
-  const total = secretsOf({ counts } as ProxyRow);
-  const some = counts[state] ?? 0;
-  return some === total ? null : (
+function Identity({ id, ids, problem }: { id: string | null; ids: number; problem: string | null }) {
+  if (problem !== null) return <HostileText text={problem} short />;
+  if (id === null) return <span class="muted">–</span>;
+  return <HostileText text={ids > 1 ? `${id} and ${ids - 1} more` : id} short />;
+}
+
+/** Of several secrets, how many are in the worst state. */
+function Share({ state, secrets }: { state: SecretState; secrets: ProxyRow['secrets'] }) {
+  const total = secretsOf({ secrets });
+  const some = secrets[state] ?? 0;
+  if (some === total) return null;
+  return (
     <span class="muted">
       {' '}
       {some}/{total}
@@ -153,8 +170,8 @@ export function ProxiesView({ query }: ViewProps) {
   );
 }
 
-const idOf = ({ id }: ProxyRow): string => id;
-const hrefOf = ({ id }: ProxyRow): string => href(`/proxies/${encodeURIComponent(id)}`);
+const idOf = ({ connection }: ProxyRow): string => connection;
+const hrefOf = ({ connection }: ProxyRow): string => href(`/proxies/${encodeURIComponent(connection)}`);
 
 /** Undefined: in the order of the server, the oldest connection first, which does not move while one reads. */
 function sortOf(query: URLSearchParams): Sort | undefined {
@@ -172,27 +189,27 @@ function shownOf(rows: readonly ProxyRow[], filter: ProxyFilter, sort: Sort | un
 
 interface FiltersProps {
   readonly filter: ProxyFilter;
-  readonly counts: Readonly<Record<SecretState, number>>;
+  readonly counts: Readonly<Record<ProxyState, number>>;
   readonly shown: number;
   readonly all: number;
 }
 
 function Filters({ filter, counts, shown, all }: FiltersProps) {
   const { states, text, uid, node } = filter;
-  const toggle = (state: SecretState) =>
+  const toggle = (state: ProxyState) =>
     setQuery({ state: states.includes(state) ? states.filter((one) => one !== state) : [...states, state] });
   return (
     <search class="filters">
       <SearchField
         label="Search proxies"
-        placeholder="Node, cluster, owner, PID, version"
+        placeholder="Node, SPIFFE ID, owner, PID, problem"
         value={text}
         onChange={(q) => setQuery({ q })}
       />
       <fieldset class="chips">
-        <legend class="unseen-label">With a secret that is</legend>
-        {SECRET_STATES.map((state) => (
-          <label key={state} class="chip" title={STATES[state].means}>
+        <legend class="unseen-label">State</legend>
+        {PROXY_STATES.filter((state) => state !== 'none' || counts.none > 0).map((state) => (
+          <label key={state} class="chip" title={state === 'none' ? undefined : STATES[state].means}>
             <input type="checkbox" checked={states.includes(state)} onChange={() => toggle(state)} />
             <StateMark state={state} /> <span class="count">{counts[state].toLocaleString('en')}</span>
           </label>

@@ -1,9 +1,10 @@
 /** One proxy: who it is, its secrets with their versions, what was sent and answered, and decisions about it. */
 
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Decision } from '../../gen/admin-api.ts';
+import { type Delivery, deliveriesOf } from '../data/deliveries.ts';
 import { allProxies } from '../data/proxies.ts';
-import type { ProxyDetail, ProxyReport, Secret, StreamEvent } from '../data/wire.ts';
+import type { ProxyReport, Secret } from '../data/wire.ts';
 import {
   Answered,
   type Column,
@@ -22,38 +23,48 @@ import {
   Time,
   Title,
 } from '../parts/index.ts';
-import { ApiError, api, json } from '../shell/api.ts';
-import { onChange } from '../shell/live.ts';
+import { api } from '../shell/api.ts';
+import { setClock } from '../shell/clock.ts';
 import { href } from '../shell/router.ts';
 import type { ViewProps } from '../shell/routes.ts';
-import { type Answer, useAnswer } from '../shell/use-answer.ts';
+import { useAnswer } from '../shell/use-answer.ts';
 import { eventWord } from './event-words.tsx';
 
-/** Events that the list keeps, those that come while it is open included. */
-const HISTORY = 200;
-
 export function ProxyView({ params }: ViewProps) {
-  const id = params.id!;
-  const path = `/v1/page/proxies/${encodeURIComponent(id)}`;
+  const connection = params.id!;
   // The row of the table changes with each change of the proxy.
-  const row = allProxies().value.rows?.find((one) => one.id === id);
-  const [last, setLast] = useState<ProxyDetail>();
-  const answer = useAnswer(path, (signal) => json<ProxyDetail>('GET', path, { signal }));
-  const { data, error, reload } = answer;
+  const { rows } = allProxies().value;
+  const row = rows?.find((one) => one.connection === connection);
+  const answer = useAnswer(`proxy ${connection}`, () => readProxy(connection));
+  const [last, setLast] = useState<Known>();
+  const { data, loading, reload } = answer;
+  const seen = useRef(row);
   useEffect(() => {
-    if (last !== undefined) reload();
-  }, [row]);
+    if (seen.current === row) return;
+    seen.current = row;
+    reload();
+  }, [row, reload]);
   useEffect(() => {
-    if (data !== undefined) setLast(data);
+    if (data?.proxy === undefined) return;
+    const { proxy } = data;
+    setLast((before) => ({ proxy, deliveries: deliveriesOf(proxy, before?.deliveries ?? []) }));
   }, [data]);
-  const isGone = error instanceof ApiError && error.status === 404;
-  if (isGone && last === undefined) return <Gone />;
-  const shown = isGone ? { data: last, error: undefined, loading: false, reload } : answer;
-  return (
-    <Answered answer={shown as Answer<ProxyDetail>}>
-      {({ proxy, history }) => <Details proxy={proxy} history={history} isGone={isGone} />}
-    </Answered>
-  );
+  const isGone = data !== undefined && data.proxy === undefined;
+  if (last !== undefined) return <Details {...last} isGone={isGone && !loading} />;
+  if (isGone) return <Gone />;
+  return <Answered answer={answer}>{() => null}</Answered>;
+}
+
+interface Known {
+  readonly proxy: ProxyReport;
+  readonly deliveries: readonly Delivery[];
+}
+
+/** The proxy is undefined if there is no such connection. */
+async function readProxy(connection: string): Promise<{ readonly proxy: ProxyReport | undefined }> {
+  const { proxies, at } = await api.listProxies({ query: { connection } as object });
+  setClock(at);
+  return { proxy: proxies[0] };
 }
 
 function Gone() {
@@ -70,13 +81,7 @@ function Gone() {
   );
 }
 
-interface DetailsProps {
-  readonly proxy: ProxyReport;
-  readonly history: readonly StreamEvent[];
-  readonly isGone: boolean;
-}
-
-function Details({ proxy, history, isGone }: DetailsProps) {
+function Details({ proxy, deliveries, isGone }: Known & { isGone: boolean }) {
   const { connection, node_id: node, streams } = proxy;
   const secrets = streams.flatMap(({ id, service, variant, secrets }) =>
     secrets.map((secret) => ({ ...secret, stream: id, via: `${service} ${variant}` })),
@@ -108,7 +113,7 @@ function Details({ proxy, history, isGone }: DetailsProps) {
           )}
         </Panel>
         <Panel title="Sent and answered">
-          <History connection={connection} before={history} />
+          <Deliveries deliveries={deliveries} />
         </Panel>
         <Panel title="Decisions">
           <Decisions connection={connection} />
@@ -266,48 +271,33 @@ function why({ held, rejection }: SecretRow) {
   );
 }
 
-/** The events of a connection, newest first, those that come while one looks included. */
-function History({ connection, before }: { connection: string; before: readonly StreamEvent[] }) {
-  const [since, setSince] = useState<readonly StreamEvent[]>([]);
-  useEffect(
-    () =>
-      onChange(({ events = [] }) => {
-        const mine = events.filter((event): event is StreamEvent => event.connection === connection);
-        if (mine.length > 0) setSince((former) => [...mine.toReversed(), ...former].slice(0, HISTORY));
-      }),
-    [connection],
-  );
-  const newest = before[0]?.at ?? '';
-  // The server's list is read again now and then, and has by then what came meanwhile.
-  const all = [...since.filter(({ at }) => at > newest), ...before].slice(0, HISTORY);
-  if (all.length === 0) return <p class="muted">Nothing yet.</p>;
+/** Newest first. */
+function Deliveries({ deliveries }: { deliveries: readonly Delivery[] }) {
   return (
-    <ol class="events">
-      {all.map((event, index) => (
-        <li key={index}>
-          <Time at={event.at} />
-          {eventWord(event.type)}
-          <span>
-            {event.names.map((name) => (
-              <span key={name} class="name">
-                <HostileText text={name} cut={120} />
-              </span>
-            ))}
-            {event.detail !== null && (
-              <span class="muted">
-                <HostileText text={event.detail} lines={event.type === 'rejected'} />
-              </span>
-            )}
-          </span>
-        </li>
-      ))}
-    </ol>
+    <>
+      <p class="muted">The last of each secret, and all that happens while this page is open.</p>
+      <ol class="events">
+        {deliveries.map(({ at, type, stream, name, detail }) => (
+          <li key={`${at} ${type} ${stream} ${name}`}>
+            <Time at={at} />
+            {eventWord(type)}
+            <span>
+              {name === undefined ? `stream ${stream}` : <HostileText text={name} cut={120} />}{' '}
+              {detail !== undefined && (
+                <span class={type === 'sent' || type === 'acked' ? 'muted mono' : 'muted'}>
+                  <HostileText text={detail} lines={type === 'rejected'} />
+                </span>
+              )}
+            </span>
+          </li>
+        ))}
+      </ol>
+    </>
   );
 }
 
 function Decisions({ connection }: { connection: string }) {
   const answer = useAnswer(connection, () => api.listDecisions({ query: { connection, limit: 50 } as object }), {
-    on: ['held', 'removed'],
     when: (event) => event.connection === connection,
   });
   return (

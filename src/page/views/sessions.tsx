@@ -1,7 +1,7 @@
 /** Who is signed in to the page, and how to end that. */
 
 import { useState } from 'preact/hooks';
-import type { PageSession } from '../data/wire.ts';
+import type { PageSession } from '../../gen/admin-api.ts';
 import {
   Answered,
   type Column,
@@ -15,14 +15,12 @@ import {
   Time,
   Title,
 } from '../parts/index.ts';
-import { json, send } from '../shell/api.ts';
+import { api } from '../shell/api.ts';
 import { can, signOut } from '../shell/session.ts';
 import { useAnswer } from '../shell/use-answer.ts';
 
 export function SessionsView() {
-  const answer = useAnswer('sessions', (signal) =>
-    json<{ sessions: PageSession[] }>('GET', '/v1/page/sessions', { signal }),
-  );
+  const answer = useAnswer('sessions', () => api.listPageSessions());
   const [asked, setAsked] = useState<PageSession>();
   const [failure, setFailure] = useState<unknown>();
   const [busy, setBusy] = useState(false);
@@ -31,7 +29,7 @@ export function SessionsView() {
     setFailure(undefined);
     try {
       if (one.current) await signOut();
-      else await send('DELETE', `/v1/page/sessions/${encodeURIComponent(one.id)}`);
+      else await api.endPageSession({ path: { id: one.id } });
       answer.reload();
     } catch (thrown) {
       setFailure(thrown);
@@ -109,6 +107,7 @@ const COLUMNS: readonly Column<PageSession>[] = [
     ),
   },
   { key: 'role', title: 'Role', width: 6, cell: ({ role }) => role },
+  { key: 'maker', title: 'Made by', width: 8, cell: ({ made_by: maker }) => <HostileText text={maker} /> },
   { key: 'created', title: 'Began', width: 8, cell: ({ created_at: at }) => <Time at={at} /> },
   { key: 'used', title: 'Last used', width: 8, cell: ({ last_used_at: at }) => <Time at={at} /> },
   { key: 'ends', title: 'Ends', width: 8, cell: ({ expires_at: at }) => <Time at={at} /> },
