@@ -53,7 +53,7 @@ const ACTIONS = [
 export function AuditView({ query }: ViewProps) {
   const answer = useKept(
     useAnswer(`${query}`, () => read(query), {
-      on: query.has('cursor') ? [] : ['entry_created', 'entry_changed', 'entry_deleted', 'revoked', 'restored', 'authority_moved'],
+      on: query.has('cursor') ? [] : ['entries', 'revocations', 'authorities'],
     }),
   );
   const problems = answer.error instanceof ApiError ? answer.error.problems : [];
@@ -81,8 +81,19 @@ export function AuditView({ query }: ViewProps) {
           choices={['unix', 'token', 'session', 'stranger', 'caller', 'file', 'server']}
           error={problemOf('actor')}
         />
-        <FilterField name="action" label="Action" placeholder="entry.created, or entry" choices={ACTIONS} error={problemOf('action')} />
-        <FilterField name="target" label="Target" placeholder="an ID, host or trust domain" error={problemOf('target')} />
+        <FilterField
+          name="action"
+          label="Action"
+          placeholder="entry.created, or entry"
+          choices={ACTIONS}
+          error={problemOf('action')}
+        />
+        <FilterField
+          name="target"
+          label="Target"
+          placeholder="an ID, host or trust domain"
+          error={problemOf('target')}
+        />
         <FilterField name="spiffe_id" label="SPIFFE ID" error={problemOf('spiffe_id')} />
         <FilterField name="serial" label="Serial number" placeholder="in hex" error={problemOf('serial')} />
         <FilterTime name="since" label="From" error={problemOf('since')} />
@@ -119,7 +130,13 @@ function Rows({ page: { rows, next_cursor: next }, isFiltered }: { page: AuditPa
     <div>
       {rows.length > 0 ? (
         <div class="panel">
-          <SimpleTable label="Audit" rows={rows} rowKey={keyOf} columns={COLUMNS} below={(row) => <Details row={row} />} />
+          <SimpleTable
+            label="Audit"
+            rows={rows}
+            rowKey={keyOf}
+            columns={COLUMNS}
+            below={(row) => <Details row={row} />}
+          />
         </div>
       ) : next !== '' ? (
         <p class="muted">Nothing so far. The search has not reached its end: see the next page.</p>
@@ -259,8 +276,8 @@ function Chain({ head: { sequence, hash } }: { head: AuditPage['head'] }) {
   return (
     <Panel title="The chain">
       <p>
-        The newest row is {sequence.toLocaleString('en')}. Each row has the hash of those before it; the server logs the newest
-        one each hour. Keep it elsewhere, and this verifies later that all rows up to it are unchanged:
+        The newest row is {sequence.toLocaleString('en')}. Each row has the hash of those before it; the server logs the
+        newest one each hour. Keep it elsewhere, and this verifies later that all rows up to it are unchanged:
       </p>
       <Command text={`sidekey audit verify --expect ${hash}`} />
     </Panel>

@@ -19,7 +19,7 @@ export function DecisionList({ spiffeId }: { spiffeId: string | undefined }) {
     useAnswer(
       `${limit} ${spiffeId}`,
       () => api.listDecisions({ query: { limit, ...(spiffeId !== undefined && { spiffe_id: spiffeId }) } }),
-      { on: ['held', 'removed', 'sent'] },
+      { when: ({ type }) => type === 'held' || type === 'removed' || type === 'rejected' },
     ),
   );
   return (

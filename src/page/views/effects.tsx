@@ -23,8 +23,8 @@ export function EffectList({ effects }: { effects: Effects }) {
       {more > 0 && <p class="muted">And {more === 1 ? '1 more process' : `${more} more processes`}.</p>}
       {unread > 0 && (
         <p class="note warn">
-          Of {unread === 1 ? '1 process' : `${unread} processes`} some facts could not be read for this, so it may be changed
-          too.
+          Of {unread === 1 ? '1 process' : `${unread} processes`} some facts could not be read for this, so it may be
+          changed too.
         </p>
       )}
     </>

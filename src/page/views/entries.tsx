@@ -34,7 +34,7 @@ const FILTERS = ['search', 'spiffe_id', 'selector', 'hint', 'source'] as const;
 export function EntriesView({ query }: ViewProps) {
   const answer = useKept(
     useAnswer(`${query}`, () => readPage(query), {
-      on: ['entry_created', 'entry_changed', 'entry_deleted', 'entry_expired'],
+      on: ['entries'],
     }),
   );
   const { data, error, loading, reload } = answer;

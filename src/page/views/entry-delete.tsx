@@ -71,11 +71,7 @@ export function DeleteEntry({ entry: opened, onClose }: { entry: Entry; onClose:
       <Answered answer={preview}>{({ effects }) => <EffectList effects={effects} />}</Answered>
       <p class="spaced">
         <label class="check">
-          <input
-            type="checkbox"
-            checked={revokes}
-            onChange={({ currentTarget: { checked } }) => setRevokes(checked)}
-          />
+          <input type="checkbox" checked={revokes} onChange={({ currentTarget: { checked } }) => setRevokes(checked)} />
           Revoke its certificates too
         </label>
       </p>

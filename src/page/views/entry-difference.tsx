@@ -58,7 +58,12 @@ export function Difference({ before, after, fields }: DifferenceProps) {
   const columns: readonly Column<DraftField>[] = [
     { key: 'field', title: 'Field', width: 9, cell: (field) => <b>{LABELS[field]}</b> },
     { key: 'before', title: 'Before', width: 14, cell: (field) => <Value draft={before} field={field} /> },
-    { key: 'after', title: 'After', width: 14, cell: (field) => <Value draft={after} field={field} against={before} /> },
+    {
+      key: 'after',
+      title: 'After',
+      width: 14,
+      cell: (field) => <Value draft={after} field={field} against={before} />,
+    },
   ];
   return <SimpleTable label="What changes" rows={fields} rowKey={(field) => field} columns={columns} />;
 }

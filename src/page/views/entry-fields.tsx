@@ -29,7 +29,8 @@ const SELECTORS = [
 
 const HINTS: Readonly<Record<DraftField, string>> = {
   spiffe_id: 'spiffe://<trust domain>/<path>; a segment may be a placeholder such as {unix.user}',
-  selectors: 'type:value, such as unix:uid:1000. Processes that have all of them get the SPIFFE ID; !type:value must be missing.',
+  selectors:
+    'type:value, such as unix:uid:1000. Processes that have all of them get the SPIFFE ID; !type:value must be missing.',
   hint: '"default" makes it the answer to the SDS name default.',
   dns_names: 'In the certificate, besides the SPIFFE ID.',
   federates_with: 'Other trust domains whose bundles its holders get.',
@@ -55,9 +56,14 @@ const FURTHER = [
 
 export function EntryFields({ draft, isNew, problems, onChange }: EntryFieldsProps) {
   const put = <F extends DraftField>(field: F, value: EntryDraft[F]) => onChange({ ...draft, [field]: value });
-  const text = (field: Exclude<DraftField, ListField | 'allow_contained'>, more: { mono?: boolean; list?: string } = {}) => (
+  const text = (
+    field: Exclude<DraftField, ListField | 'allow_contained'>,
+    more: { mono?: boolean; list?: string } = {},
+  ) => (
     <Field label={LABELS[field]} hint={HINTS[field]} error={errorOf(field, undefined, draft, problems)}>
-      {(control) => <TextInput control={control} value={draft[field]} onInput={(value) => put(field, value)} {...more} />}
+      {(control) => (
+        <TextInput control={control} value={draft[field]} onInput={(value) => put(field, value)} {...more} />
+      )}
     </Field>
   );
   const list = (field: ListField, one: string, suggestions?: readonly string[]) => (

@@ -9,8 +9,8 @@ import { draftOf, type EntryDraft, inputOf, patchOf, placeOf } from '../data/ent
 import { type EntryPreview, type PlannedChange, previewChange } from '../data/entry-preview.ts';
 import { ErrorNote, HostileText, Icon } from '../parts/index.ts';
 import { ApiError, api } from '../shell/api.ts';
-import { onChange } from '../shell/live.ts';
 import { href, navigate } from '../shell/router.ts';
+import { useAnswer } from '../shell/use-answer.ts';
 import { EntryConflict } from './entry-conflict.tsx';
 import { EntryFields } from './entry-fields.tsx';
 import { EntryReview } from './entry-review.tsx';
@@ -57,9 +57,7 @@ export function EntryForm({ opened, begin }: EntryFormProps) {
   }, [problems]);
 
   const planned: PlannedChange =
-    base === undefined
-      ? { create: inputOf(draft) }
-      : { update: { id: base.id, patch: patchOf(draft, draftOf(base)) } };
+    base === undefined ? { create: inputOf(draft) } : { update: { id: base.id, patch: patchOf(draft, draftOf(base)) } };
   const isSame = 'update' in planned && Object.keys(planned.update.patch).length === 0;
 
   /** Does something with the server; its refusals come back into the form. */
@@ -234,17 +232,12 @@ function Failure({ failure }: { failure: unknown }) {
 
 /** What became of an entry since the state that the reader began with. */
 function useNews(base: Entry | undefined): 'changed' | 'deleted' | undefined {
-  const [news, setNews] = useState<'changed' | 'deleted'>();
-  useEffect(() => {
-    setNews(undefined);
-    if (base === undefined) return;
-    return onChange(({ events = [] }) => {
-      for (const { type, id, revision_number: revision } of events) {
-        if (id !== base.id) continue;
-        if (type === 'entry_deleted') setNews('deleted');
-        if (type === 'entry_changed' && Number(revision) > base.revision_number) setNews('changed');
-      }
-    });
-  }, [base]);
-  return news;
+  const { data, error } = useAnswer(
+    base?.id ?? '',
+    async () => (base === undefined ? undefined : api.getEntry({ path: { id: base.id } })),
+    { on: ['entries'] },
+  );
+  if (base === undefined) return undefined;
+  if (error instanceof ApiError && error.status === 404) return 'deleted';
+  return data !== undefined && data.revision_number > base.revision_number ? 'changed' : undefined;
 }

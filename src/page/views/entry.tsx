@@ -28,8 +28,7 @@ import { savedOf, Warnings } from './entry-saved.tsx';
 export function EntryView({ params }: ViewProps) {
   const id = params.id!;
   const answer = useAnswer(id, () => api.getEntry({ path: { id } }), {
-    on: ['entry_changed', 'entry_deleted', 'entry_expired', 'entry_created'],
-    when: (event) => event.id === id,
+    on: ['entries'],
   });
   const [deleting, setDeleting] = useState(false);
   const { data, error } = answer;
@@ -62,8 +61,8 @@ export function EntryView({ params }: ViewProps) {
             {isFile && <OfFile />}
             {entry.source !== 'api' && !isFile && (
               <p class="note">
-                The source <HostileText text={entry.source} /> declares it (<code>sidekey apply</code>), and undoes changes
-                that are made here when it is applied again.
+                The source <HostileText text={entry.source} /> declares it (<code>sidekey apply</code>), and undoes
+                changes that are made here when it is applied again.
               </p>
             )}
             <div class="stack">
@@ -146,9 +145,7 @@ function OfFile() {
         , so it is changed there. A reload takes the change over:
       </p>
       <Command text="systemctl reload sidekey" />
-      <p class="muted">
-        Without systemd, send SIGHUP to the server{data !== undefined && ` (kill -HUP ${data.pid})`}.
-      </p>
+      <p class="muted">Without systemd, send SIGHUP to the server{data !== undefined && ` (kill -HUP ${data.pid})`}.</p>
     </div>
   );
 }

@@ -44,7 +44,7 @@ export function IssuancesView({ query }: ViewProps) {
 function Issued({ query }: { query: URLSearchParams }) {
   const answer = useKept(
     useAnswer(`${query}`, () => readIssuances(query), {
-      on: query.has('cursor') ? ['revoked', 'restored'] : ['issued', 'revoked', 'restored'],
+      on: query.has('cursor') ? ['revocations'] : ['issuances', 'revocations'],
     }),
   );
   const [target, setTarget] = useState<RevokeTarget>();
@@ -53,7 +53,8 @@ function Issued({ query }: { query: URLSearchParams }) {
     const found = problems.find(({ path }) => path === `?${name}` || path === `?${name}_prefix`);
     return found === undefined ? undefined : `${found.problem}: ${found.rule}`;
   };
-  const isBeside = problems.length > 0 && problems.every(({ path }) => FILTERS.some((name) => path.startsWith(`?${name}`)));
+  const isBeside =
+    problems.length > 0 && problems.every(({ path }) => FILTERS.some((name) => path.startsWith(`?${name}`)));
   const [spiffeId, entryId] = [query.get('spiffe_id') ?? '', query.get('entry_id') ?? ''];
   return (
     <>
@@ -121,7 +122,8 @@ interface RowsProps {
 }
 
 function Rows({ answer, query, onRevoke }: RowsProps) {
-  if (answer.error !== undefined && !answer.loading && answer.data === undefined) return <ErrorNote error={answer.error} />;
+  if (answer.error !== undefined && !answer.loading && answer.data === undefined)
+    return <ErrorNote error={answer.error} />;
   const isFiltered = FILTERS.some((name) => query.has(name));
   const columns: readonly Column<Issuance>[] = can('entries')
     ? [
@@ -201,7 +203,9 @@ const COLUMNS: readonly Column<Issuance>[] = [
     key: 'serial',
     title: 'Serial',
     width: 12,
-    cell: ({ serial, kind }) => <CopyText text={serial} what={kind === 'x509' ? 'serial number' : 'digest of the token'} />,
+    cell: ({ serial, kind }) => (
+      <CopyText text={serial} what={kind === 'x509' ? 'serial number' : 'digest of the token'} />
+    ),
   },
   {
     key: 'entry',

@@ -13,7 +13,7 @@ type Lack = Miss['lacks'][number];
 
 export function NearMisses({ near }: { near: readonly Miss[] }) {
   const ids = useMemo(() => near.map(({ entry_id: id }) => id), [near]);
-  const { data } = useAnswer(ids.join(' '), () => readEntries(ids), { on: ['entry_changed', 'entry_deleted'] });
+  const { data } = useAnswer(ids.join(' '), () => readEntries(ids), { on: ['entries'] });
   return (
     <div class="near-misses">
       {near.map((miss) => (

@@ -1,15 +1,12 @@
 /** Revokes certificates, and says what each proxy does with that. */
 
 import { useState } from 'preact/hooks';
-import type { Revoked, RevocationProxy } from '../../gen/admin-api.ts';
+import type { RevocationProxy, Revoked } from '../../gen/admin-api.ts';
 import { type Column, Dialog, ErrorNote, HostileText, Mark, SimpleTable, type Tone } from '../parts/index.ts';
 import { api } from '../shell/api.ts';
 import { ReasonField, type RevocationReason } from './revocation-reason.tsx';
 
-export type RevokeTarget =
-  | { readonly serial: string }
-  | { readonly spiffe_id: string }
-  | { readonly entry_id: string };
+export type RevokeTarget = { readonly serial: string } | { readonly spiffe_id: string } | { readonly entry_id: string };
 
 /** How long the answer may wait for the proxies, in seconds. */
 const WAIT = 5;
@@ -45,7 +42,8 @@ export function Revoke({ target, onClose }: { target: RevokeTarget; onClose: () 
     <Dialog title="Revoke?" onClose={onClose}>
       <div class="form-stack">
         <p>
-          <What target={target} /> Proxies refuse it in new connections, once they have the lists. Open connections stay.
+          <What target={target} /> Proxies refuse it in new connections, once they have the lists. Open connections
+          stay.
         </p>
         <ReasonField reason={reason} onChange={setReason} />
         <label class="check">
@@ -76,7 +74,13 @@ function What({ target }: { target: RevokeTarget }) {
   return (
     <>
       All certificates that have not ended of{' '}
-      {'spiffe_id' in target ? <HostileText text={target.spiffe_id} /> : <>the entry <HostileText text={target.entry_id} /></>}
+      {'spiffe_id' in target ? (
+        <HostileText text={target.spiffe_id} />
+      ) : (
+        <>
+          the entry <HostileText text={target.entry_id} />
+        </>
+      )}
       .
     </>
   );
@@ -114,8 +118,7 @@ const PROXY_COLUMNS: readonly Column<RevocationProxy>[] = [
     key: 'who',
     title: 'Proxy',
     width: 12,
-    cell: ({ pid, node_id: node }) =>
-      node === null ? <>process {pid}</> : <HostileText text={node} cut={100} />,
+    cell: ({ pid, node_id: node }) => (node === null ? <>process {pid}</> : <HostileText text={node} cut={100} />),
   },
   { key: 'name', title: 'Name', width: 10, cell: ({ name }) => <HostileText text={name} cut={100} /> },
   {

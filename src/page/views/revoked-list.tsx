@@ -28,7 +28,7 @@ export function RevokedList({ query }: { query: URLSearchParams }) {
   const cursor = query.get('cursor') ?? undefined;
   const answer = useKept(
     useAnswer(`revoked ${cursor}`, () => api.listRevocations({ query: { limit: PAGE, cursor } }), {
-      on: ['revoked', 'restored'],
+      on: ['revocations'],
     }),
   );
   const [asked, setAsked] = useState<string>();

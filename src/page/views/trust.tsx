@@ -28,10 +28,10 @@ const PEM = 'application/x-pem-file';
 const JSON_TYPE = 'application/json';
 
 export function TrustView() {
-  const authorities = useAnswer('authorities', () => api.listAuthorities(), { on: ['authority_moved'] });
+  const authorities = useAnswer('authorities', () => api.listAuthorities(), { on: ['authorities'] });
   const foreign = useAnswer('foreign bundles', () => api.listForeignBundles());
   const revocations = useAnswer('revocation lists', () => api.listRevocations({ query: { limit: 1 } }), {
-    on: ['revoked', 'restored'],
+    on: ['revocations'],
   });
   const [failure, setFailure] = useState<unknown>();
   const state = session.value;
@@ -105,7 +105,10 @@ export function TrustView() {
             }
           </Answered>
         </Panel>
-        <Panel title="Revocation lists" actions={<a href={href('/issuances', { revoked: 'true' })}>Revoked certificates</a>}>
+        <Panel
+          title="Revocation lists"
+          actions={<a href={href('/issuances', { revoked: 'true' })}>Revoked certificates</a>}
+        >
           <Answered answer={revocations}>{(answer) => <Lists revocations={answer} />}</Answered>
         </Panel>
       </div>
@@ -214,7 +217,12 @@ const FOREIGN_COLUMNS: readonly Column<ForeignBundle>[] = [
     cell: ({ spiffe_sequence: sequence }) => sequence,
   },
   { key: 'roots', title: 'Roots', width: 5, numeric: true, cell: ({ authorities }) => authorities },
-  { key: 'ends', title: 'Last root ends', width: 10, cell: ({ updated_at: from, expires_at: to }) => <ExpiryBar from={from} to={to} /> },
+  {
+    key: 'ends',
+    title: 'Last root ends',
+    width: 10,
+    cell: ({ updated_at: from, expires_at: to }) => <ExpiryBar from={from} to={to} />,
+  },
 ];
 
 function NoForeign() {
@@ -242,9 +250,9 @@ function Lists({ revocations: { lists, total, why_not: whyNot, proxy_counts: cou
       ) : (
         <>
           <p>
-            {total === 1 ? '1 certificate is' : `${total.toLocaleString('en')} certificates are`} revoked. Of the connected
-            proxies {counts.refusing} refuse them, {counts.waiting} have not acknowledged the lists yet, {counts.informed}{' '}
-            read them over the Workload API, and {counts.unreachable} have no bundle with them.
+            {total === 1 ? '1 certificate is' : `${total.toLocaleString('en')} certificates are`} revoked. Of the
+            connected proxies {counts.refusing} refuse them, {counts.waiting} have not acknowledged the lists yet,{' '}
+            {counts.informed} read them over the Workload API, and {counts.unreachable} have no bundle with them.
           </p>
           <SimpleTable
             label="Revocation lists"

@@ -10,7 +10,7 @@ import { NearMisses } from './near-misses.tsx';
 
 export function WhyAnswer({ query }: { query: URLSearchParams }) {
   const answer = useAnswer(`${query}`, () => explain(query), {
-    on: ['entry_created', 'entry_changed', 'entry_deleted', 'entry_expired'],
+    on: ['entries'],
   });
   return <Answered answer={answer}>{(explanation) => <Explained explanation={explanation} />}</Answered>;
 }
@@ -114,15 +114,16 @@ function Verdict({ explanation: { asked, identities, process: subject } }: { exp
         {identities.length === 0 ? (
           <Mark tone="warn">It gets no identity.</Mark>
         ) : (
-          <Mark tone="good">{identities.length === 1 ? 'It gets one identity.' : `It gets ${identities.length} identities.`}</Mark>
+          <Mark tone="good">
+            {identities.length === 1 ? 'It gets one identity.' : `It gets ${identities.length} identities.`}
+          </Mark>
         )}
       </p>
     );
   const { given, spiffe_id: id, reason, detail, alike } = asked;
   return (
     <p class="verdict">
-      {given && !isOut ? <Mark tone="good">given</Mark> : <Mark tone="bad">not given</Mark>}{' '}
-      <HostileText text={id} />:{' '}
+      {given && !isOut ? <Mark tone="good">given</Mark> : <Mark tone="bad">not given</Mark>} <HostileText text={id} />:{' '}
       {given && isOut ? (
         <>
           the process cannot ask for it; <HostileText text={detail} /> once it can

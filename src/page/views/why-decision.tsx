@@ -9,7 +9,10 @@ import { DecisionMark } from './decision-list.tsx';
 import { Explained, FactTable } from './why-answer.tsx';
 
 export function WhyDecision({ id }: { id: string }) {
-  const answer = useAnswer(id, () => api.getDecision({ path: { id } }), { on: ['sent', 'removed', 'stream_closed'] });
+  const answer = useAnswer(id, () => api.getDecision({ path: { id } }), {
+    on: ['entries'],
+    when: ({ type }) => type === 'removed' || type === 'stream_closed',
+  });
   const { data, error } = answer;
   if (error instanceof ApiError && error.status === 404 && data === undefined)
     return (
@@ -23,7 +26,19 @@ export function WhyDecision({ id }: { id: string }) {
 }
 
 function Shown({ decision }: { decision: Decision }) {
-  const { id, at, ended_at: ended, pid, uid, gid, owner, connection, node_id: node, name, spiffe_id: spiffeId } = decision;
+  const {
+    id,
+    at,
+    ended_at: ended,
+    pid,
+    uid,
+    gid,
+    owner,
+    connection,
+    node_id: node,
+    name,
+    spiffe_id: spiffeId,
+  } = decision;
   const { contained, facts, reason, detail, candidates } = decision;
   return (
     <>
@@ -115,15 +130,15 @@ function Now({ decision: { facts, contained, spiffe_id: spiffeId } }: { decision
           ...(spiffeId !== null && { spiffe_id: spiffeId }),
         },
       }),
-    { on: ['entry_created', 'entry_changed', 'entry_deleted', 'entry_expired'] },
+    { on: ['entries'] },
   );
   return (
     <>
       <h2>The same facts now</h2>
       {selectors.some((selector) => SECRET.test(selector)) && (
         <p class="note">
-          Values of environment variables are not recorded, so an entry with such a selector counts as not matching here.
-          While the process runs, ask about the process itself.
+          Values of environment variables are not recorded, so an entry with such a selector counts as not matching
+          here. While the process runs, ask about the process itself.
         </p>
       )}
       <Answered answer={answer}>{(explanation) => <Explained explanation={explanation} />}</Answered>

@@ -91,7 +91,11 @@ export function WhyForm({ query }: { query: URLSearchParams }) {
       {kind === 'decision' && text('Decision ID', 'As in the log, or in the gRPC status.', decision, setDecision)}
       {kind === 'selector' && (
         <>
-          <Field label="Facts" hint="type:value, one in each line, as if a caller had them: unix:uid:1000" error={error}>
+          <Field
+            label="Facts"
+            hint="type:value, one in each line, as if a caller had them: unix:uid:1000"
+            error={error}
+          >
             {(control) => (
               <textarea
                 {...control}

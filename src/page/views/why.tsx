@@ -33,7 +33,9 @@ export function WhyView({ query }: ViewProps) {
                 </p>
               </EmptyState>
             )}
-            <Panel title={about === undefined ? 'Refused and held in the last day' : 'Refused and held requests for it'}>
+            <Panel
+              title={about === undefined ? 'Refused and held in the last day' : 'Refused and held requests for it'}
+            >
               <DecisionList spiffeId={about} />
             </Panel>
           </>
