@@ -21,10 +21,12 @@ import { addDecisionRoutes } from './decisions.ts';
 import { addDeclaredRoutes } from './declared.ts';
 import { addDoctorRoutes, type SelfKnowledge } from './doctor.ts';
 import { addEntryRoutes } from './entries.ts';
+import { addPreviewRoutes } from './entry-preview.ts';
 import type { EventReaders } from './event-readers.ts';
 import { addEventRoutes } from './events.ts';
 import { addExplainRoutes, type ExplainRoutesParts } from './explain.ts';
 import { addHealthRoutes, type Readiness } from './health.ts';
+import { addIssuanceRoutes } from './issuances.ts';
 import { addLogLevelRoutes, type LevelControl } from './log-level.ts';
 import { methodsOf } from './methods.ts';
 import { addMetricsRoute, type ReadMetrics } from './metrics.ts';
@@ -195,12 +197,14 @@ export function createApp(options: AppOptions): FastifyInstance {
 
   addEntryRoutes(app, options, byOf);
   addDeclaredRoutes(app, { ...options, ...options.explain }, byOf);
+  addPreviewRoutes(app, { ...options, ...options.explain });
   addBundleRoutes(app, options, byOf);
   addAliasRoutes(app, options.registry, byOf, options.reservedNames);
   addCaRoutes(app, options.ca, byOf);
   addRevocationRoutes(app, options, byOf);
   addProxyRoutes(app, options);
   addDecisionRoutes(app, options.decisions);
+  addIssuanceRoutes(app, options);
   addAuditRoutes(app, options.audit);
   addExplainRoutes(app, { ...options, ...options.explain });
   addDoctorRoutes(app, options);

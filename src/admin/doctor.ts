@@ -56,7 +56,7 @@ export interface SelfKnowledge {
       | 'ambiguous_labels'
     >
   >;
-  readonly issuances: Pick<IssuanceStore, 'newest' | 'issuedOf'>;
+  readonly issuances: Pick<IssuanceStore, 'newest' | 'issuedOf' | 'search'>;
   readonly whyNever: EntryFaultsParts['whyNever'];
   readonly meant: EntryFaultsParts['meant'];
   /** The file that declares entries; undefined: none does. */

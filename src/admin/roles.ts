@@ -13,6 +13,8 @@ const ROUTES: Readonly<Record<string, Needs>> = {
   'GET /v1/entries': 'read',
   'GET /v1/entries/:id': 'read',
   'POST /v1/entries': 'entries',
+  // It changes nothing.
+  'POST /v1/entries/preview': 'read',
   'PUT /v1/entries': 'entries',
   'PATCH /v1/entries/:id': 'entries',
   'DELETE /v1/entries/:id': 'entries',
@@ -53,6 +55,7 @@ const ROUTES: Readonly<Record<string, Needs>> = {
   'GET /v1/page/proxies': 'read',
   'GET /v1/page/events': 'read',
   'GET /v1/proxies': 'read',
+  'GET /v1/issuances': 'read',
   'GET /v1/decisions': 'read',
   'GET /v1/decisions/:id': 'read',
   'GET /v1/explain': 'read',

@@ -51,11 +51,11 @@ export const NEW_ENTRIES = titled(
   ]),
 );
 
-const Problem = titled(
+export const INPUT_PROBLEM = titled(
   'InputProblem',
   Type.Object({ path: Type.String(), problem: Type.String(), rule: Type.String() }, CLOSED),
 );
-const warnings = Type.Array(Problem, {
+const warnings = Type.Array(INPUT_PROBLEM, {
   description: 'problems of accepted input that probably does not do what was meant',
 });
 /** Answers have the member `warnings` only if there are any. */
@@ -219,7 +219,7 @@ export interface SourceChangesJson {
   readonly absent: readonly EntryJson[];
   readonly differences: Static<typeof Differences>;
   readonly effects?: EffectsJson;
-  readonly warnings?: readonly Static<typeof Problem>[];
+  readonly warnings?: readonly Static<typeof INPUT_PROBLEM>[];
 }
 
 /** @see https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE_Trust_Domain_and_Bundle.md section 4 */
@@ -347,7 +347,7 @@ export const PROBLEM = titled(
       status: Type.Integer(),
       detail: Type.String(),
       code: Type.Enum([...CODES], { description: 'stable; docs/errors.md explains them; new ones may be added' }),
-      errors: Type.Optional(Type.Array(Problem)),
+      errors: Type.Optional(Type.Array(INPUT_PROBLEM)),
       entry: Type.Optional(ENTRY),
       index: Type.Optional(
         Type.Integer({ minimum: 0, description: '409: the position of the refused entry in the request' }),

@@ -48,4 +48,4 @@ export { templateOf } from './templates.ts';
 export { FILE_TOKEN_NAME, isExpiredToken, type Token } from './token.ts';
 export { parseTokenInput, TOKEN_NAME } from './token-input.ts';
 export type { Tokens } from './tokens.ts';
-export type { EntryChange, EntryInput, ListQuery, NearMiss, Registry, SourceChanges } from './types.ts';
+export type { EntryChange, EntryInput, ListQuery, NearMiss, PlannedWrite, Registry, SourceChanges } from './types.ts';

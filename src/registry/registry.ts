@@ -31,6 +31,7 @@ import type {
   ListQuery,
   NearMiss,
   NearQuery,
+  PlannedWrite,
   Registry,
   SourceChanges,
   SourceOptions,
@@ -191,13 +192,7 @@ class StoredRegistry implements Registry {
 
   create(inputs: readonly EntryInput[], source: string, by: Actor = SERVER): Promise<Entry[]> {
     return this.#parts.queue.add(async () => {
-      refuseTwins(inputs);
-      for (const [index, input] of inputs.entries()) {
-        const taken = input.id === undefined ? undefined : this.#entries.get(input.id);
-        const existing = taken ?? this.#similarTo(input);
-        if (existing !== undefined) throw entryExists(existing, input, index);
-      }
-      const entries = inputs.map((input) => this.#made(input, source));
+      const entries = this.#created(inputs, source);
       await this.#commit({ create: entries, by });
       return entries;
     });
@@ -205,13 +200,8 @@ class StoredRegistry implements Registry {
 
   update(id: string, patch: EntryPatch, ifRevision?: number, by: Actor = SERVER): Promise<Entry> {
     return this.#parts.queue.add(async () => {
-      const before = this.require(id, ifRevision);
-      const after = this.#changed(before, patch);
-      if (after === before) return before;
-      const key = similarityKey(after);
-      const existing = key === similarityKey(before) ? undefined : this.#similarTo(after);
-      if (existing !== undefined) throw entryExists(existing, after);
-      await this.#commit({ update: [{ entry: after, replaces: before.revisionNumber }], by });
+      const { before, after } = this.#updated(id, patch, ifRevision);
+      if (after !== before) await this.#commit({ update: [{ entry: after, replaces: before.revisionNumber }], by });
       return after;
     });
   }
@@ -220,6 +210,18 @@ class StoredRegistry implements Registry {
     return this.#parts.queue.add(async () => {
       await this.#commit({ delete: [this.require(id, ifRevision)], by });
     });
+  }
+
+  plan(write: PlannedWrite, source: string): EntryChange {
+    const { before, after } = this.#planned(write, source);
+    if (after !== undefined && after !== before) this.#limits.check([after], before === undefined ? [] : [before]);
+    return { before, after };
+  }
+
+  #planned(write: PlannedWrite, source: string): EntryChange {
+    if ('input' in write) return { before: undefined, after: this.#created([write.input], source)[0] };
+    if ('patch' in write) return this.#updated(write.id, write.patch, write.ifRevision);
+    return { before: this.require(write.id, write.ifRevision), after: undefined };
   }
 
   replaceSource(source: string, inputs: readonly EntryInput[], options: SourceOptions = {}): Promise<SourceChanges> {
@@ -320,6 +322,25 @@ class StoredRegistry implements Registry {
 
   #tell(changes: readonly EntryChange[]): void {
     if (changes.length > 0) this.#listeners.tell(changes);
+  }
+
+  #created(inputs: readonly EntryInput[], source: string): Entry[] {
+    refuseTwins(inputs);
+    for (const [index, input] of inputs.entries()) {
+      const taken = input.id === undefined ? undefined : this.#entries.get(input.id);
+      const existing = taken ?? this.#similarTo(input);
+      if (existing !== undefined) throw entryExists(existing, input, index);
+    }
+    return inputs.map((input) => this.#made(input, source));
+  }
+
+  #updated(id: string, patch: EntryPatch, ifRevision: number | undefined): { before: Entry; after: Entry } {
+    const before = this.require(id, ifRevision);
+    const after = this.#changed(before, patch);
+    const key = similarityKey(after);
+    const existing = key === similarityKey(before) ? undefined : this.#similarTo(after);
+    if (existing !== undefined) throw entryExists(existing, after);
+    return { before, after };
   }
 
   #made(input: EntryInput, source: string): Entry {

@@ -103,6 +103,11 @@ export interface Registry {
   /** @throws ERR_NOT_FOUND, ERR_REVISION */
   delete(id: string, ifRevision?: number, by?: Actor): Promise<void>;
   /**
+   * The change that a write would make now, without making it; `before` and `after` are the same object if it would change
+   * nothing. @throws what the write would throw, except ERR_STORE
+   */
+  plan(write: PlannedWrite, source: string): EntryChange;
+  /**
    * Makes the entries of one source equal to the inputs, in one write. An input is matched by id, or without an id by
    * SPIFFE ID, selectors and parent. Other sources' entries stay unchanged; an input that has the id of one and equals it
    * counts as kept.
@@ -145,6 +150,12 @@ export interface Registry {
   onChange(listener: (changes: readonly EntryChange[]) => void): () => void;
   close(): Promise<void>;
 }
+
+/** One entry to create, to change, or to delete. */
+export type PlannedWrite =
+  | { readonly input: EntryInput }
+  | { readonly id: string; readonly patch: EntryPatch; readonly ifRevision: number | undefined }
+  | { readonly id: string; readonly ifRevision: number | undefined };
 
 export interface SourceOptions {
   /** Only computes the changes. */
