@@ -126,10 +126,10 @@ export function isSameIn(field: DraftField, one: EntryDraft, other: EntryDraft):
 
 /**
  * Where in the form a problem of the request belongs: the field, and of a list the line. Undefined: in none.
- * @param path such as `/selectors/0/value`; of warnings of lists too, `/entries/0/selectors/0`
+ * @param path such as `/selectors/0/value`, and of a preview `/create/selectors/0` or `/update/patch/selectors/0`
  */
 export function placeOf(path: string, draft: EntryDraft): { field: DraftField; line?: number } | undefined {
-  const [, name, at] = path.replace(/^\/entries\/0(?=\/|$)/, '').split('/');
+  const [, name, at] = path.replace(/^\/(create|update\/patch)(?=\/|$)/, '').split('/');
   if (name === undefined || !Object.hasOwn(LABELS, name)) return undefined;
   const field = name as DraftField;
   const value = draft[field];

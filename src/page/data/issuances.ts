@@ -1,35 +1,32 @@
-/** Issued certificates and tokens, as the page asks for them. */
+/** Issued certificates and tokens, by the filters of the address. */
 
-import type { Revocation } from '../../gen/admin-api.ts';
-import { json, withQuery } from '../shell/api.ts';
-
-export interface Issuance {
-  readonly issuance: number;
-  readonly kind: 'x509' | 'jwt';
-  readonly serial: string;
-  readonly spiffe_id: string;
-  readonly entry_id: string;
-  readonly authority_id: string;
-  readonly issued_at: string;
-  readonly not_before: string;
-  readonly expires_at: string;
-  readonly revoked: Pick<Revocation, 'reason' | 'revoked_at'> | null;
-}
-
-export interface IssuancePage {
-  readonly issuances: readonly Issuance[];
-  readonly next_cursor: string;
-}
+import type { IssuancePage } from '../../gen/admin-api.ts';
+import { api } from '../shell/api.ts';
 
 /** Issuances of one page. */
 const PAGE = 100;
+/** A page of a search may be short before the last one: that many are read for one page here. */
+const READINGS = 10;
 
-/** Reads a page by the filters of the address. A SPIFFE ID with an asterisk at its end stands for all that begin so. */
-export function readIssuances(query: URLSearchParams): Promise<IssuancePage> {
-  const filters = Object.fromEntries(
-    ['serial', 'entry_id', 'kind', 'since', 'until', 'cursor'].map((name) => [name, query.get(name) ?? undefined]),
+/** A SPIFFE ID with an asterisk at its end stands for all that begin so. */
+export async function readIssuances(query: URLSearchParams): Promise<IssuancePage> {
+  const [spiffeId, serial, entryId, since, until] = ['spiffe_id', 'serial', 'entry_id', 'since', 'until'].map(
+    (name) => query.get(name) ?? undefined,
   );
-  const id = query.get('spiffe_id') ?? undefined;
-  const byId = id?.endsWith('*') === true ? { spiffe_id_prefix: id.slice(0, -1) } : { spiffe_id: id };
-  return json<IssuancePage>('GET', withQuery('/v1/issuances', { ...filters, ...byId, limit: PAGE }));
+  const kind = query.get('kind');
+  const ask = (cursor: string, limit: number) =>
+    api.listIssuances({
+      query: {
+        ...{ spiffe_id: spiffeId, serial, entry_id: entryId, since, until, limit },
+        ...((kind === 'x509' || kind === 'jwt') && { kind }),
+        ...(/^\d+$/.test(cursor) && { cursor: Number(cursor) }),
+      },
+    });
+  let page = await ask(query.get('cursor') ?? '', PAGE);
+  for (let reading = 1; reading < READINGS; reading += 1) {
+    if (page.next_cursor === '' || page.issuances.length >= PAGE) break;
+    const next = await ask(page.next_cursor, PAGE - page.issuances.length);
+    page = { ...next, issuances: [...page.issuances, ...next.issuances] };
+  }
+  return page;
 }

@@ -3,7 +3,6 @@
 import { useState } from 'preact/hooks';
 import type { Entry } from '../../gen/admin-api.ts';
 import { CHANGEABLE, draftOf, isSameIn } from '../data/entries.ts';
-import { previewChange } from '../data/entry-preview.ts';
 import { Answered, Dialog, ErrorNote, HostileText } from '../parts/index.ts';
 import { ApiError, api } from '../shell/api.ts';
 import { href, navigate } from '../shell/router.ts';
@@ -21,7 +20,7 @@ export function DeleteEntry({ entry: opened, onClose }: { entry: Entry; onClose:
   const [busy, setBusy] = useState(false);
   const [failure, setFailure] = useState<unknown>();
   const { id, revision_number: revision } = seen;
-  const preview = useAnswer(`${id} ${revision}`, () => previewChange({ delete: { id } }));
+  const preview = useAnswer(`${id} ${revision}`, () => api.previewEntry({ body: { delete: { id } } }));
 
   const remove = async () => {
     setBusy(true);

@@ -4,9 +4,8 @@
  */
 
 import { useEffect, useRef, useState } from 'preact/hooks';
-import type { ChangedEntry, Entry, InputProblem } from '../../gen/admin-api.ts';
+import type { ChangedEntry, Entry, EntryPreview, EntryPreviewInput, InputProblem } from '../../gen/admin-api.ts';
 import { draftOf, type EntryDraft, inputOf, patchOf, placeOf } from '../data/entries.ts';
-import { type EntryPreview, type PlannedChange, previewChange } from '../data/entry-preview.ts';
 import { ErrorNote, HostileText, Icon } from '../parts/index.ts';
 import { ApiError, api } from '../shell/api.ts';
 import { href, navigate } from '../shell/router.ts';
@@ -56,8 +55,10 @@ export function EntryForm({ opened, begin }: EntryFormProps) {
     if (problems.length > 0) form.current!.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus();
   }, [problems]);
 
-  const planned: PlannedChange =
-    base === undefined ? { create: inputOf(draft) } : { update: { id: base.id, patch: patchOf(draft, draftOf(base)) } };
+  const planned: EntryPreviewInput =
+    base === undefined
+      ? { create: inputOf(draft) }
+      : { update: { id: base.id, revision_number: base.revision_number, patch: patchOf(draft, draftOf(base)) } };
   const isSame = 'update' in planned && Object.keys(planned.update.patch).length === 0;
 
   /** Does something with the server; its refusals come back into the form. */
@@ -78,7 +79,7 @@ export function EntryForm({ opened, begin }: EntryFormProps) {
     }
     setBusy(false);
   };
-  const preview = () => ask(async () => setReview(await previewChange(planned)));
+  const preview = () => ask(async () => setReview(await api.previewEntry({ body: planned })));
   const save = () =>
     ask(async () => {
       const saved =

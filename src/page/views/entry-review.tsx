@@ -1,7 +1,7 @@
 /** What a change would do, before it is saved. */
 
+import type { EntryPreview } from '../../gen/admin-api.ts';
 import { CHANGEABLE, type EntryDraft, isSameIn } from '../data/entries.ts';
-import type { EntryPreview } from '../data/entry-preview.ts';
 import { Dialog } from '../parts/index.ts';
 import { EffectList } from './effects.tsx';
 import { Difference } from './entry-difference.tsx';
@@ -18,7 +18,7 @@ interface EntryReviewProps {
 }
 
 export function EntryReview({ preview, before, draft, busy, onSave, onClose }: EntryReviewProps) {
-  const { effects, warnings = [] } = preview;
+  const { effects, warnings } = preview;
   return (
     <Dialog title={before === undefined ? 'Make this entry?' : 'Save this change?'} onClose={onClose} wide>
       <div class="stack">

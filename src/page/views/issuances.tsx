@@ -1,7 +1,8 @@
 /** What was issued to whom: certificates and tokens, by SPIFFE ID, serial number, entry and time; and their revocation. */
 
 import { useState } from 'preact/hooks';
-import { type Issuance, readIssuances } from '../data/issuances.ts';
+import type { Issuance, IssuancePage } from '../../gen/admin-api.ts';
+import { readIssuances } from '../data/issuances.ts';
 import {
   Answered,
   type Column,
@@ -50,7 +51,7 @@ function Issued({ query }: { query: URLSearchParams }) {
   const [target, setTarget] = useState<RevokeTarget>();
   const problems = answer.error instanceof ApiError ? answer.error.problems : [];
   const problemOf = (name: string) => {
-    const found = problems.find(({ path }) => path === `?${name}` || path === `?${name}_prefix`);
+    const found = problems.find(({ path }) => path === `?${name}`);
     return found === undefined ? undefined : `${found.problem}: ${found.rule}`;
   };
   const isBeside =
@@ -116,7 +117,7 @@ function Issued({ query }: { query: URLSearchParams }) {
 }
 
 interface RowsProps {
-  readonly answer: Answer<Awaited<ReturnType<typeof readIssuances>>>;
+  readonly answer: Answer<IssuancePage>;
   readonly query: URLSearchParams;
   readonly onRevoke: (target: RevokeTarget) => void;
 }
@@ -150,7 +151,7 @@ function Rows({ answer, query, onRevoke }: RowsProps) {
               <SimpleTable
                 label="Issuances"
                 rows={issuances}
-                rowKey={({ issuance }) => String(issuance)}
+                rowKey={({ kind, serial }) => `${kind} ${serial}`}
                 columns={columns}
               />
             </div>
@@ -183,7 +184,7 @@ function Rows({ answer, query, onRevoke }: RowsProps) {
 }
 
 function isRevocable({ kind, revoked, expires_at: end }: Issuance): boolean {
-  return kind === 'x509' && revoked === null && Date.parse(end) > now.value;
+  return kind === 'x509' && !revoked && Date.parse(end) > now.value;
 }
 
 const COLUMNS: readonly Column<Issuance>[] = [
@@ -222,13 +223,15 @@ const COLUMNS: readonly Column<Issuance>[] = [
     title: 'Ends',
     width: 11,
     cell: ({ not_before: from, expires_at: to, revoked }) =>
-      revoked === null ? (
-        <ExpiryBar from={from} to={to} />
-      ) : (
+      revoked ? (
         <>
-          <Mark tone="bad">revoked</Mark> <Time at={revoked.revoked_at} />
-          <div class="muted">{revoked.reason}</div>
+          <Mark tone="bad">revoked</Mark>
+          <div class="muted">
+            ends <Time at={to} />
+          </div>
         </>
+      ) : (
+        <ExpiryBar from={from} to={to} />
       ),
   },
 ];
