@@ -17,6 +17,8 @@ interface Parameter {
 }
 
 interface QuerySchema {
+  /** True: unknown parameters are left out instead of refused; those of the page are read by the page. */
+  readonly additionalProperties?: boolean;
   readonly properties: Readonly<Record<string, Parameter>>;
 }
 
@@ -45,13 +47,13 @@ export const schemaController = {
  * repeated names that are not lists, and values that break the rule
  */
 function readQuery(
-  { properties: parameters }: QuerySchema,
+  { properties: parameters, additionalProperties: mayHaveOthers = false }: QuerySchema,
   raw: Readonly<Record<string, unknown>>,
 ): Record<string, unknown> {
   const problems: Problem[] = [];
   const query: Record<string, unknown> = {};
   for (const name of Object.keys(raw)) {
-    if (Object.hasOwn(parameters, name)) continue;
+    if (mayHaveOthers || Object.hasOwn(parameters, name)) continue;
     problems.push(unknownParameter(name, Object.keys(parameters)));
   }
   for (const [name, parameter] of Object.entries(parameters)) {

@@ -6,7 +6,7 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { ChangedEntry, Entry, EntryPreview, EntryPreviewInput, InputProblem } from '../../gen/admin-api.ts';
 import { draftOf, type EntryDraft, inputOf, patchOf, placeOf } from '../data/entries.ts';
-import { ErrorNote, HostileText, Icon } from '../parts/index.ts';
+import { ErrorNote, HostileText } from '../parts/index.ts';
 import { ApiError, api } from '../shell/api.ts';
 import { href, navigate } from '../shell/router.ts';
 import { useAnswer } from '../shell/use-answer.ts';
@@ -187,7 +187,6 @@ export function EntryForm({ opened, begin }: EntryFormProps) {
           </a>
           <button type="submit" class="primary" disabled={busy || isSame || isGone}>
             Preview
-            <Icon name="why" />
           </button>
         </div>
       </form>

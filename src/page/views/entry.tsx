@@ -23,6 +23,7 @@ import type { ViewProps } from '../shell/routes.ts';
 import { can } from '../shell/session.ts';
 import { useAnswer } from '../shell/use-answer.ts';
 import { DeleteEntry } from './entry-delete.tsx';
+import { Holders } from './entry-holders.tsx';
 import { savedOf, Warnings } from './entry-saved.tsx';
 
 export function EntryView({ params }: ViewProps) {
@@ -69,11 +70,13 @@ export function EntryView({ params }: ViewProps) {
               <Panel title="What it says">
                 <What entry={entry} />
               </Panel>
-              <Panel title="What follows from it">
+              {!entry.spiffe_id.includes('{') && (
+                <Panel title="Who asks for it now">
+                  <Holders spiffeId={entry.spiffe_id} />
+                </Panel>
+              )}
+              <Panel title="What it led to">
                 <ul class="links">
-                  <li>
-                    <a href={href('/proxies', { q: '' })}>Proxies</a> hold it if they have all selectors
-                  </li>
                   <li>
                     <a href={href('/issuances', { entry_id: id })}>Certificates and tokens that were issued for it</a>
                   </li>
