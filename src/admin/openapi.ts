@@ -117,7 +117,7 @@ function commonErrors(method: string, needsToken: boolean, hasParameter: boolean
     'ERR_FORBIDDEN_HOST',
     'ERR_INTERNAL',
     'ERR_STORE',
-    ...(needsToken ? (['ERR_UNAUTHORIZED', 'ERR_FORBIDDEN_ROLE'] as const) : []),
+    ...(needsToken ? (['ERR_UNAUTHORIZED', 'ERR_SESSION', 'ERR_FORBIDDEN_ROLE', 'ERR_FORBIDDEN_ORIGIN'] as const) : []),
     ...(hasParameter ? (['ERR_NOT_FOUND'] as const) : []),
     ...(method === 'GET' ? [] : (['ERR_BAD_JSON', 'ERR_TOO_LARGE', 'ERR_MEDIA_TYPE'] as const)),
   ];

@@ -17,14 +17,14 @@ interface Parameter {
 }
 
 interface QuerySchema {
-  /** True: unknown parameters are left out instead of refused; those of the page are read by the page. */
+  /** True: parameters are not read. */
   readonly additionalProperties?: boolean;
   readonly properties: Readonly<Record<string, Parameter>>;
 }
 
 /** For query strings only: bodies are read by the registry's rules. */
 const compileValidator: FastifySchemaCompiler<unknown> = ({ schema, httpPart }) => {
-  if (httpPart !== 'querystring') return () => true;
+  if (httpPart !== 'querystring' || (schema as QuerySchema).additionalProperties === true) return () => true;
   return (raw: Record<string, unknown>) => {
     try {
       return { value: readQuery(schema as QuerySchema, raw) };
@@ -47,13 +47,13 @@ export const schemaController = {
  * repeated names that are not lists, and values that break the rule
  */
 function readQuery(
-  { properties: parameters, additionalProperties: mayHaveOthers = false }: QuerySchema,
+  { properties: parameters }: QuerySchema,
   raw: Readonly<Record<string, unknown>>,
 ): Record<string, unknown> {
   const problems: Problem[] = [];
   const query: Record<string, unknown> = {};
   for (const name of Object.keys(raw)) {
-    if (mayHaveOthers || Object.hasOwn(parameters, name)) continue;
+    if (Object.hasOwn(parameters, name)) continue;
     problems.push(unknownParameter(name, Object.keys(parameters)));
   }
   for (const [name, parameter] of Object.entries(parameters)) {

@@ -62,6 +62,7 @@ export const COMMAND_NAMES = [
   'token',
   'jwks',
   'proxies',
+  'page',
   'explain',
   'fetch',
   'helper',

@@ -22,6 +22,7 @@ import { addHelperCommand, asDoubleDashes } from './helper.ts';
 import { addJwksCommand } from './jwks.ts';
 import { addLogLevelCommand } from './log-level.ts';
 import { addMigrateCommands } from './migrate.ts';
+import { addPageCommand } from './page.ts';
 import { addProxiesCommand } from './proxies.ts';
 import { addRevocationsCommand, addRevokeCommand } from './revoke.ts';
 import { addServeCommand } from './serve-command.ts';
@@ -41,6 +42,7 @@ const COMMANDS: Readonly<Record<string, (program: Command) => void>> = {
   token: addTokenCommands,
   jwks: addJwksCommand,
   proxies: addProxiesCommand,
+  page: addPageCommand,
   explain: addExplainCommand,
   fetch: addFetchCommand,
   helper: addHelperCommand,

@@ -23,12 +23,22 @@ export interface PageServer {
   readonly browser: Browser;
 }
 
+/** Flags of a server that has the page on TCP. */
+export const PAGE_FLAGS = ['--admin-listen', '127.0.0.1:0'];
+
 export async function servePage(t: Cleanup, flags: readonly string[] = []): Promise<PageServer> {
+  return pageOf(t, await serve(t, { flags: [...PAGE_FLAGS, ...flags] }));
+}
+
+/** @param server one with {@link PAGE_FLAGS} */
+export async function pageOf(t: Cleanup, server: Served): Promise<PageServer> {
   assert.ok(BROWSER.skip === false);
-  const server = await serve(t, { flags: ['--admin-listen', '127.0.0.1:0', ...flags] });
-  const { body } = await server.request('POST', '/v1/page/links');
-  const cable = await layCable(t, body.listener.port);
-  return { server, cable, browser: await startBrowser(t, BROWSER.program) };
+  return { server, cable: await layCable(t, await portOf(server)), browser: await startBrowser(t, BROWSER.program) };
+}
+
+/** Where the server listens on TCP. */
+export async function portOf(server: Served): Promise<number> {
+  return (await server.request('POST', '/v1/page/links')).body.listener.port;
 }
 
 /** Forwards TCP connections, until it is cut. */
@@ -88,7 +98,7 @@ export interface OpenOptions {
   readonly scheme?: 'light' | 'dark';
   readonly timeZone?: string;
   readonly locale?: string;
-  /** Errors on the console that the test provokes. */
+  /** Errors on the console that the test provokes; connections that break are no errors of the page. */
   readonly expected?: RegExp;
 }
 
@@ -127,7 +137,7 @@ export async function openPage(t: Cleanup, served: PageServer, options: OpenOpti
   });
   page.on('pageerror', (error) => errors.push(String(error.stack)));
   t.after(() => {
-    const surprising = errors.filter((error) => expected?.test(error) !== true);
+    const surprising = errors.filter((error) => !/net::ERR_/.test(error) && expected?.test(error) !== true);
     assert.deepEqual(surprising, [], 'errors in the browser');
   });
   const { origin, link } = await linkTo(served, options);

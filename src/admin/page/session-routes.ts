@@ -126,7 +126,6 @@ export function addSessionRoutes(app: FastifyInstance, parts: SessionRoutesParts
         operationId: 'getPageSession',
         summary: 'The session whose cookie the request has',
         response: { 200: OWN_SESSION },
-        errors: ['ERR_FORBIDDEN_ORIGIN', 'ERR_SESSION'],
       },
     },
     (request) => ownToJson(ownSession(request)),
@@ -139,7 +138,6 @@ export function addSessionRoutes(app: FastifyInstance, parts: SessionRoutesParts
         operationId: 'signOutOfPage',
         summary: 'End the session whose cookie the request has',
         response: { 204: NOTHING },
-        errors: ['ERR_FORBIDDEN_ORIGIN', 'ERR_SESSION'],
       },
     },
     async (request, reply) => {
@@ -158,7 +156,6 @@ export function addSessionRoutes(app: FastifyInstance, parts: SessionRoutesParts
         operationId: 'listPageSessions',
         summary: 'List the sessions of the page, oldest first: with the role admin all, else those of the same maker',
         response: { 200: SESSIONS },
-        errors: ['ERR_FORBIDDEN_ORIGIN', 'ERR_SESSION'],
       },
     },
     ({ requester }) => ({ sessions: seenBy(requester).map((session) => toJson(session, requester)) }),
@@ -172,7 +169,6 @@ export function addSessionRoutes(app: FastifyInstance, parts: SessionRoutesParts
         summary: 'End a session of the page, and its event streams',
         params: SESSION_PARAMS,
         response: { 204: NOTHING },
-        errors: ['ERR_FORBIDDEN_ORIGIN', 'ERR_SESSION'],
       },
     },
     async (request, reply) => {

@@ -30,3 +30,12 @@ export function fitting<R>(columns: readonly Column<R>[], width: number): readon
   }
   return kept;
 }
+
+/** The widths of columns in rem: what is left over is shared out. @param width of the table, in rem */
+export function widthsOf<R>(columns: readonly Column<R>[], width: number): readonly number[] {
+  const left = Math.max(0, width - columns.reduce((sum, column) => sum + column.width, 0));
+  const shares = columns.reduce((sum, { grow = 0 }) => sum + grow, 0);
+  return columns.map(
+    ({ width: least, grow = 0 }) => least + (shares === 0 ? left / columns.length : (left * grow) / shares),
+  );
+}

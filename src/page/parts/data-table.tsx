@@ -5,7 +5,7 @@
 
 import { Component, type ComponentChildren } from 'preact';
 import { useEffect, useId, useLayoutEffect, useRef, useState } from 'preact/hooks';
-import { type Column, fitting } from './column.ts';
+import { type Column, fitting, widthsOf } from './column.ts';
 import { Icon } from './icon.tsx';
 
 /** The height of a row in rem; style sheets know it as --row. */
@@ -61,7 +61,8 @@ export function DataTable<R>(props: DataTableProps<R>) {
   const first = Math.max(0, Math.min(count, Math.floor(view.top / row)) - SPARE);
   const last = Math.min(count, Math.ceil((view.top + view.height) / row) + SPARE);
   const activeIndex = Math.max(0, active === undefined ? 0 : rows.findIndex((one) => rowKey(one) === active));
-  const shown = fitting(columns, view.width / view.rem - 1);
+  const shown = fitting(columns, view.width / view.rem);
+  const widths = widthsOf(shown, view.width / view.rem);
   if (memory !== undefined) memories.set(memory, { top: view.top, active });
 
   const moveTo = (index: number) => {
@@ -113,8 +114,8 @@ export function DataTable<R>(props: DataTableProps<R>) {
       </p>
       <table class="data" aria-label={label} aria-rowcount={count + 1} aria-describedby={hint}>
         <colgroup>
-          {shown.map(({ key, width, grow = 0 }) => (
-            <col key={key} style={{ width: grow > 0 ? undefined : `${width}rem` }} />
+          {shown.map(({ key }, index) => (
+            <col key={key} style={{ width: `${widths[index]}rem` }} />
           ))}
         </colgroup>
         <thead>

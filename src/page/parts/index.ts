@@ -1,6 +1,6 @@
 /** The parts that views are made of; README.md says what each is for. */
 
-export { type Column, fitting } from './column.ts';
+export type { Column } from './column.ts';
 export { Command, CopyButton, CopyText } from './copy.tsx';
 export { DataTable, type Sort } from './data-table.tsx';
 export { Confirm, Dialog } from './dialog.tsx';

@@ -128,8 +128,7 @@ function Line({ authority, line }: { authority: Authority; line: Line }) {
       <div class="who">
         <b>{ROLES[role]}</b> <Mark tone={TONES[state]}>{state}</Mark>
         <span class="mono muted" title={id}>
-          {' '}
-          {id.slice(0, 8)}
+          {id.slice(0, 16)}
         </span>
       </div>
       <svg

@@ -57,8 +57,8 @@ function Shown({ overview }: { overview: PageOverview }) {
   return (
     <div class="overview">
       <div class="column">
-        <Panel title="Needs attention" actions={<Worst findings={findings} />}>
-          <Findings findings={findings} />
+        <Panel title="Needs attention" actions={<Worst findings={findings} counts={counts} />}>
+          <Findings findings={findings} counts={counts} />
         </Panel>
         <Panel title="Authorities" class="authorities" actions={<a href={href('/trust')}>Trust</a>}>
           <AuthorityTimeline authorities={authorities} upstream={upstream} />
@@ -79,28 +79,61 @@ function Shown({ overview }: { overview: PageOverview }) {
 
 const TONES: Readonly<Record<PageFinding['severity'], Tone>> = { error: 'bad', warning: 'warn', info: 'off' };
 
-function Worst({ findings }: Pick<PageOverview, 'findings'>) {
-  if (findings === null) return <Mark tone="busy">looking</Mark>;
-  const [errors, warnings] = ['error', 'warning'].map(
-    (one) => findings.list.filter(({ severity }) => severity === one).length,
-  );
+interface AttentionProps {
+  readonly findings: PageOverview['findings'];
+  readonly counts: PageCounts;
+}
+
+/** States of proxies that `sidekey proxies --check` reports. */
+const TROUBLES = [
+  {
+    state: 'rejected',
+    severity: 'error',
+    one: 'proxy rejects what it is sent',
+    many: 'proxies reject what they are sent',
+  },
+  { state: 'stale', severity: 'warning', one: 'proxy does not answer', many: 'proxies do not answer' },
+  { state: 'held', severity: 'info', one: 'proxy waits for a secret', many: 'proxies wait for a secret' },
+] as const;
+
+function Worst({ findings, counts }: AttentionProps) {
+  const all = [...(findings?.list ?? []), ...TROUBLES.filter(({ state }) => (counts.proxies[state] ?? 0) > 0)];
+  const [errors, warnings] = ['error', 'warning'].map((one) => all.filter(({ severity }) => severity === one).length);
   if (errors! > 0) return <Mark tone="bad">{errors === 1 ? '1 error' : `${errors} errors`}</Mark>;
   if (warnings! > 0) return <Mark tone="warn">{warnings === 1 ? '1 warning' : `${warnings} warnings`}</Mark>;
+  if (findings === null) return <Mark tone="busy">looking</Mark>;
   return <Mark tone="good">all is well</Mark>;
 }
 
-function Findings({ findings }: Pick<PageOverview, 'findings'>) {
-  if (findings === null) return <p class="muted">The server is looking for faults.</p>;
-  const { list, more } = findings;
-  if (list.length === 0)
+function Findings({ findings, counts }: AttentionProps) {
+  const troubles = TROUBLES.filter(({ state }) => (counts.proxies[state] ?? 0) > 0);
+  const list = findings?.list ?? [];
+  const more = findings?.more ?? 0;
+  if (list.length + troubles.length === 0)
     return (
       <p class="muted">
-        The server finds no fault in itself, its entries and its proxies. On its host, <code>sidekey doctor</code> also
-        looks at files and Envoys.
+        {findings === null
+          ? 'The server is looking for faults.'
+          : 'The server finds no fault in itself, its entries and its proxies. On its host, '}
+        {findings !== null && (
+          <>
+            <code>sidekey doctor</code> also looks at files and Envoys.
+          </>
+        )}
       </p>
     );
   return (
     <ul class="finding-list">
+      {troubles.map(({ state, severity, one, many }) => (
+        <li key={state} class={TONES[severity]}>
+          <Mark tone={TONES[severity]}>{severity}</Mark>{' '}
+          <a href={href('/proxies', { state })}>
+            <b>
+              {number(counts.proxies[state] ?? 0)} {counts.proxies[state] === 1 ? one : many}
+            </b>
+          </a>
+        </li>
+      ))}
       {list.map(({ rule, severity, place, problem, why, fix, command }) => (
         <li key={`${rule} ${place}`} class={TONES[severity]}>
           <details open={severity === 'error'}>
