@@ -30,7 +30,7 @@ function ask(t: Cleanup, { server }: PageServer, ...names: string[]) {
   return openStream(t, server.socket, ...names);
 }
 
-describe('entries in the page', { skip: BROWSER.skip, timeout: 300_000 }, () => {
+describe('entries in the page', { skip: BROWSER.skip, timeout: 900_000 }, () => {
   it('says what to do first where there is no entry, and shows one that comes', async (t) => {
     const served = await servePage(t);
     const { page } = await openPage(t, served, { at: '/entries' });
@@ -102,7 +102,7 @@ describe('entries in the page', { skip: BROWSER.skip, timeout: 300_000 }, () => 
 
     await page.keyboard.press('Escape');
     await dialog.waitFor({ state: 'detached' });
-    assert.equal(await page.getByRole('textbox', { name: 'Selector 1' }).inputValue(), MINE);
+    assert.equal(await page.getByLabel('Selector 1', { exact: true }).inputValue(), MINE);
     await tabTo(page, 'Preview');
     await page.keyboard.press('Enter');
     await tabTo(page, 'Save');
@@ -121,9 +121,9 @@ describe('entries in the page', { skip: BROWSER.skip, timeout: 300_000 }, () => 
     await page.getByLabel('SPIFFE ID').fill('http://ilinux.io/web');
     await page.getByRole('button', { name: 'Add selector' }).click();
     await page.getByRole('button', { name: 'Add selector' }).click();
-    await page.getByRole('textbox', { name: 'Selector 1' }).fill(MINE);
+    await page.getByLabel('Selector 1', { exact: true }).fill(MINE);
     // The empty second line is not sent, and the error is at the third all the same.
-    await page.getByRole('textbox', { name: 'Selector 3' }).fill('unix:usr:envoy');
+    await page.getByLabel('Selector 3', { exact: true }).fill('unix:usr:envoy');
     await page.getByText('Lifetimes, names').click();
     await page.getByLabel('TTL of X.509-SVIDs').fill('soon');
     await page.getByRole('button', { name: 'Preview' }).click();
@@ -137,7 +137,7 @@ describe('entries in the page', { skip: BROWSER.skip, timeout: 300_000 }, () => 
     assert.deepEqual(await stored(served.server), []);
 
     await page.getByLabel('SPIFFE ID').fill(idOf('web'));
-    await page.getByRole('textbox', { name: 'Selector 3' }).fill('unix:user:no-such-user');
+    await page.getByLabel('Selector 3', { exact: true }).fill('unix:user:no-such-user');
     await page.getByLabel('TTL of X.509-SVIDs').fill('90d');
     await page.getByRole('button', { name: 'Preview' }).click();
     const dialog = page.getByRole('dialog', { name: 'Make this entry?' });
@@ -153,7 +153,7 @@ describe('entries in the page', { skip: BROWSER.skip, timeout: 300_000 }, () => 
     const { id } = await make(served.server, 'web');
     const { page } = await openPage(t, served, { at: '/entries/+new', expected: REFUSED });
     await page.getByLabel('SPIFFE ID').fill(idOf('web'));
-    await page.getByRole('textbox', { name: 'Selector 1' }).fill(MINE);
+    await page.getByLabel('Selector 1', { exact: true }).fill(MINE);
     await page.getByLabel('Hint').fill('typed');
     await page.getByRole('button', { name: 'Preview' }).click();
     await page.getByRole('alert').getByRole('link', { name: id }).click();
@@ -173,7 +173,7 @@ describe('entries in the page', { skip: BROWSER.skip, timeout: 300_000 }, () => 
     assert.deepEqual(namesOf(await stream.next()), [idOf('db'), idOf('web')]);
     const { page, origin } = await openPage(t, served, { at: `/entries/${id}/edit` });
     assert.ok(await page.getByRole('button', { name: 'Preview' }).isDisabled(), 'nothing is changed yet');
-    await page.getByRole('textbox', { name: 'Selector 1' }).fill('unix:uid:4711');
+    await page.getByLabel('Selector 1', { exact: true }).fill('unix:uid:4711');
     await page.getByRole('button', { name: 'Preview' }).click();
     const dialog = page.getByRole('dialog', { name: 'Save this change?' });
     await dialog.getByRole('row', { name: new RegExp(`process ${process.pid}.*lose.*${idOf('web')}`) }).waitFor();
@@ -182,7 +182,7 @@ describe('entries in the page', { skip: BROWSER.skip, timeout: 300_000 }, () => 
     await page.goto(`${origin}/ui/entries/${other}/edit`);
     await page.getByText('Lifetimes, names').click();
     await page.getByRole('button', { name: 'Add DNS name' }).click();
-    await page.getByRole('textbox', { name: 'DNS name 1' }).fill('db.example');
+    await page.getByLabel('DNS name 1', { exact: true }).fill('db.example');
     await page.getByRole('button', { name: 'Preview' }).click();
     await dialog.getByRole('row', { name: /get a new certificate for.*db/ }).waitFor();
     await dialog.getByRole('button', { name: 'Save' }).click();
@@ -197,7 +197,7 @@ describe('entries in the page', { skip: BROWSER.skip, timeout: 300_000 }, () => 
     const { page } = await openPage(t, served, { at: `/entries/${id}/edit`, expected: REFUSED });
     await page.getByLabel('Hint').fill('mine');
     await page.getByRole('button', { name: 'Add selector' }).click();
-    await page.getByRole('textbox', { name: 'Selector 2' }).fill('unix:user:alice');
+    await page.getByLabel('Selector 2', { exact: true }).fill('unix:user:alice');
     await page.getByRole('button', { name: 'Preview' }).click();
     const review = page.getByRole('dialog', { name: 'Save this change?' });
     await review.waitFor();
@@ -217,8 +217,8 @@ describe('entries in the page', { skip: BROWSER.skip, timeout: 300_000 }, () => 
     await conflict.getByRole('radio', { name: /mine for Hint/ }).check();
     await conflict.getByRole('button', { name: 'Take this into the form' }).click();
     assert.equal(await page.getByLabel('Hint').inputValue(), 'mine');
-    assert.equal(await page.getByRole('textbox', { name: 'Selector 2' }).inputValue(), 'unix:user:alice');
-    assert.equal(await page.getByRole('textbox', { name: 'DNS name 2' }).inputValue(), 'b.example');
+    assert.equal(await page.getByLabel('Selector 2', { exact: true }).inputValue(), 'unix:user:alice');
+    assert.equal(await page.getByLabel('DNS name 2', { exact: true }).inputValue(), 'b.example');
     await page.getByRole('button', { name: 'Preview' }).click();
     await review.getByRole('button', { name: 'Save' }).click();
     await page.getByText('Saved as revision 3.').waitFor();
