@@ -76,7 +76,7 @@ export function EntryFields({ draft, isNew, problems, onChange }: EntryFieldsPro
       onChange={(lines) => put(field, lines)}
     />
   );
-  const [isOpen, setOpen] = useState(() => FURTHER.some((field) => draft[field].length > 0));
+  const [isOpen, setOpen] = useState(() => FURTHER.some((field) => field !== 'id' && draft[field].length > 0));
   const isFaulty = problems.some(({ path }) => FURTHER.some((field) => placeOf(path, draft)?.field === field));
   return (
     <>

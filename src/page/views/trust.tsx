@@ -196,6 +196,9 @@ const ROOT_COLUMNS: readonly Column<Authority>[] = [
   ENDS,
 ];
 
+/** Servers without federation relationships do not name the source: then all are set by hand. */
+type Sourced = ForeignBundle & { readonly source?: 'manual' | 'polled' };
+
 const FOREIGN_COLUMNS: readonly Column<ForeignBundle>[] = [
   {
     key: 'domain',
@@ -207,7 +210,7 @@ const FOREIGN_COLUMNS: readonly Column<ForeignBundle>[] = [
       </CopyText>
     ),
   },
-  { key: 'source', title: 'Source', width: 8, cell: () => 'set by hand' },
+  { key: 'source', title: 'Source', width: 8, cell: ({ source }: Sourced) => (source === 'polled' ? 'fetched' : 'set by hand') },
   { key: 'age', title: 'Set', width: 7, cell: ({ updated_at: at }) => <Time at={at} /> },
   {
     key: 'sequence',
