@@ -16,13 +16,11 @@ describe('the audit, in the page', { skip: BROWSER.skip, timeout: 300_000 }, () 
     const served = await servePage(t);
     const { request } = served.server;
     const web = (await request('POST', '/v1/entries', { spiffe_id: idOf('web'), selectors })).body;
-    const hint = '<b>hostile</b>\u202e';
     await request('PATCH', `/v1/entries/${web.id}`, { hint: '<b>hostile</b>' });
     await request('PUT', '/v1/aliases/web.example', { spiffe_id: idOf('web') });
-    const { page, origin } = await openPage(t, served, { at: '/audit', name: `name ${hint}` });
+    const { page, origin } = await openPage(t, served, { at: '/audit' });
     const rows = page.getByRole('table', { name: 'Audit' }).locator('tbody');
     await rows.filter({ hasText: 'alias.created' }).waitFor();
-    await rows.filter({ hasText: 'session.created' }).first().getByText('U+202E').first().waitFor();
     await checkLooks(page);
     await screenshot(page, 'audit');
 

@@ -37,7 +37,7 @@ describe('issuances, in the page', { skip: BROWSER.skip, timeout: 600_000 }, () 
     await page.getByRole('heading', { name: 'Nothing has been issued yet' }).waitFor();
     await checkLooks(page);
     const [web] = await issue(t, served, 'web');
-    await page.getByText(web!.serial).waitFor();
+    await page.getByText(web!.serial, { exact: true }).waitFor();
   });
 
   it('searches by SPIFFE ID and its beginning, serial number, entry, kind and time; the address has the filters', async (t) => {
@@ -48,7 +48,7 @@ describe('issuances, in the page', { skip: BROWSER.skip, timeout: 600_000 }, () 
     const found = async (...expected: Issued[]) => {
       for (const { serial } of [web!, api!, db!])
         await page
-          .getByText(serial)
+          .getByText(serial, { exact: true })
           .waitFor({ state: expected.some((one) => one.serial === serial) ? 'visible' : 'detached' });
     };
     await found(web!, api!, db!);

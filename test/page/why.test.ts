@@ -43,14 +43,10 @@ describe('why, in the page', { skip: BROWSER.skip, timeout: 600_000 }, () => {
     await near.getByText('has 1 of 2').waitFor();
     assert.match((await near.textContent())!, /lacks.*unix:path:\/usr\/bin\/envoy.*the caller has.*unix:path:/s);
     assert.match((await near.textContent())!, new RegExp(`has.*${MINE}`, 's'));
-    const expired = page.getByRole('article').filter({ hasText: idOf('old') });
-    await expired.getByText('expired', { exact: true }).waitFor();
     await page.getByText(`${idOf('web')} by the entry`).waitFor();
     const fact = page.getByRole('table', { name: 'Facts' }).getByRole('row').filter({ hasText: MINE });
     await fact.getByText('the kernel: SO_PEERCRED').waitFor();
     await checkLooks(page);
-    await page.evaluate('scrollTo(0, 0)');
-    await screenshot(page, 'why');
 
     await context.grantPermissions(['clipboard-read', 'clipboard-write'], { origin });
     await page.getByRole('button', { name: 'Copy command' }).first().click();
@@ -59,6 +55,14 @@ describe('why, in the page', { skip: BROWSER.skip, timeout: 600_000 }, () => {
     // The answer follows the entries.
     await make(server, 'payments/api', [MINE], { hint: 'second' });
     await page.getByText('given', { exact: true }).waitFor();
+
+    await page.goto(`${origin}/ui/why?pid=${process.pid}`);
+    await page.getByText('It gets 2 identities.').waitFor();
+    await page.getByRole('article').nth(1).waitFor();
+    await page.setViewportSize({ width: 1280, height: 1300 });
+    await screenshot(page, 'why');
+    await page.goto(`${origin}/ui/why?pid=${process.pid}&spiffe_id=${idOf('old')}`);
+    await page.getByRole('article').getByText('expired', { exact: true }).waitFor();
   });
 
   it('leads from a held request, of the list and of its proxy, to the decision, and to an entry that gives it', async (t) => {
@@ -122,7 +126,7 @@ describe('why, in the page', { skip: BROWSER.skip, timeout: 600_000 }, () => {
       .getByText(/4194303/)
       .waitFor();
     await page.goto(`${origin}/ui/why?container=web`);
-    await page.getByRole('alert').getByText('--docker-socket').waitFor();
+    await page.getByRole('alert').getByText('start sidekey serve with --docker-socket').first().waitFor();
     await checkLooks(page);
     await page.goto(`${origin}/ui/why?decision=none`);
     await page.getByRole('heading', { name: 'There is no decision of that ID' }).waitFor();
