@@ -28,6 +28,7 @@ import { ledger } from './figures/ledger.ts';
 import { match } from './figures/match.ts';
 import { memory } from './figures/memory.ts';
 import { metricsScrape } from './figures/metrics-scrape.ts';
+import { page } from './figures/page.ts';
 import { pushToAck } from './figures/push-to-ack.ts';
 import { renewal } from './figures/renewal.ts';
 import { revocation, revocationStreams } from './figures/revocation.ts';
@@ -62,6 +63,7 @@ const BENCHES: Readonly<Record<string, (cleanup: Cleanup) => Promise<Figure[]>>>
   revocation,
   'revocation-streams': revocationStreams,
   'revocation-traffic': revocationTraffic,
+  page,
   variants,
   renewal,
   'push-to-ack': pushToAck,

@@ -6,7 +6,7 @@ import { App } from './shell/app.tsx';
 import { startClock } from './shell/clock.ts';
 import { connect, disconnect, firstConnection } from './shell/live.ts';
 import { startRouter } from './shell/router.ts';
-import { session, signIn } from './shell/session.ts';
+import { hasCode, session, signIn } from './shell/session.ts';
 import { startTheme } from './shell/theme.ts';
 import './styles/page.css';
 
@@ -16,13 +16,14 @@ const CONNECT_MS = 150;
 startTheme();
 startClock();
 startRouter();
+// Whoever has a session already need not wait for it and for the connection one after the other.
+if (!hasCode()) connect();
 await signIn();
-let connected: Promise<unknown> = Promise.resolve();
 effect(() => {
-  if (session.value.kind === 'in') connect();
+  const { kind } = session.value;
+  if (kind === 'in') connect();
   else disconnect();
 });
 if (session.peek().kind === 'in')
-  connected = Promise.race([firstConnection, new Promise((resolve) => setTimeout(resolve, CONNECT_MS))]);
-await connected;
+  await Promise.race([firstConnection, new Promise((resolve) => setTimeout(resolve, CONNECT_MS))]);
 render(<App />, document.getElementById('page')!);

@@ -54,11 +54,11 @@ describe('hostile text', { skip: BROWSER.skip, timeout: 180_000 }, () => {
     await page.getByRole('link', { name: /xxxx/ }).click();
     const secrets = page.getByRole('table', { name: 'Secrets' });
     const more = secrets.getByRole('button', { name: /^Show all [\d,]+ characters$/ });
-    await more.waitFor();
-    assert.ok((await secrets.innerText()).length < 5_000, 'it is cut at first');
+    const length = Number(/[\d,]+/.exec(await more.innerText())![0].replaceAll(',', ''));
+    assert.ok((await secrets.innerText()).length < length, 'it is cut at first');
     await more.click();
     await secrets.getByRole('button', { name: 'Show less' }).waitFor();
-    assert.ok((await secrets.innerText()).length > 10_000);
+    assert.ok((await secrets.innerText()).length > length);
     await isUnharmed(page);
     await checkLooks(page);
   });

@@ -4,7 +4,7 @@
  */
 
 import { Component, type ComponentChildren } from 'preact';
-import { useEffect, useId, useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { useId, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { type Column, fitting, widthsOf } from './column.ts';
 import { Icon } from './icon.tsx';
 
@@ -38,14 +38,14 @@ export function DataTable<R>(props: DataTableProps<R>) {
   const { label, rows, rowKey, columns, rowHref, sort, onSort, memory } = props;
   const box = useRef<HTMLDivElement>(null);
   const hint = useId();
-  const [view, setView] = useState({ top: 0, height: 800, width: 1_000, rem: 16 });
-  const [active, setActive] = useState<string | undefined>(() => memories.get(memory ?? '')?.active);
+  const [kept] = useState(() => memories.get(memory ?? ''));
+  const [view, setView] = useState({ top: kept?.top ?? 0, height: 800, width: 1_000, rem: 14 });
+  const [active, setActive] = useState(kept?.active);
   const wantsFocus = useRef(false);
   const row = ROW_REM * view.rem;
 
   useLayoutEffect(() => {
     const element = box.current!;
-    const kept = memories.get(memory ?? '');
     if (kept !== undefined) element.scrollTop = kept.top;
     const measure = () => {
       const rem = Number.parseFloat(getComputedStyle(document.documentElement).fontSize);
@@ -55,7 +55,7 @@ export function DataTable<R>(props: DataTableProps<R>) {
     const observer = new ResizeObserver(measure);
     observer.observe(element);
     return () => observer.disconnect();
-  }, [memory]);
+  }, [kept]);
 
   const count = rows.length;
   const first = Math.max(0, Math.min(count, Math.floor(view.top / row)) - SPARE);
@@ -78,7 +78,7 @@ export function DataTable<R>(props: DataTableProps<R>) {
     wantsFocus.current = true;
     setActive(rowKey(target));
   };
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!wantsFocus.current) return;
     wantsFocus.current = false;
     box.current!.querySelector<HTMLElement>('tr[data-active] a')?.focus({ preventScroll: true });

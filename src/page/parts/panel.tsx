@@ -1,7 +1,8 @@
 /** The frame of a part of a view. */
 
 import type { ComponentChildren } from 'preact';
-import { useId } from 'preact/hooks';
+import { useEffect, useId, useRef } from 'preact/hooks';
+import { takeArrival } from '../shell/router.ts';
 
 interface PanelProps {
   readonly title: ComponentChildren;
@@ -40,9 +41,13 @@ export function Fact({ name, children }: { name: string; children: ComponentChil
 
 /** The title of a view, which takes the focus when the view opens. @param actions buttons of the whole view */
 export function Title({ children, actions }: { children: ComponentChildren; actions?: ComponentChildren }) {
+  const heading = useRef<HTMLHeadingElement>(null);
+  useEffect(() => {
+    if (takeArrival()) heading.current?.focus({ preventScroll: true });
+  }, []);
   return (
     <div class="title">
-      <h1 tabIndex={-1} id="view-title">
+      <h1 tabIndex={-1} ref={heading}>
         {children}
       </h1>
       {actions !== undefined && <div class="actions">{actions}</div>}

@@ -112,14 +112,12 @@ function View({ found, query }: { found: Found | undefined; query: URLSearchPara
   return <route.view key={`${route.path} ${Object.values(params).join('/')}`} params={params} query={query} />;
 }
 
-/** After a move to another view: the title of the tab, and the focus on the heading, which screen readers then read. */
+/** After a move to another view. */
 function useVisit(title: string, trustDomain: string, visit: number, closeMenu: () => void): void {
   useEffect(() => {
     document.title = `${title} · ${trustDomain} · Sidekey`;
     closeMenu();
-    if (visit <= 1) return;
-    const heading = document.getElementById('view-title');
-    heading?.focus({ preventScroll: true });
+    document.getElementById('main')?.scrollTo(0, 0);
     scrollTo(0, 0);
   }, [visit, title]);
 }

@@ -76,7 +76,10 @@ async function keepConnected(signal: AbortSignal): Promise<void> {
       });
     } catch (thrown) {
       // The server does not know the session any more: there is nothing to try again.
-      if (thrown instanceof ApiError && thrown.status === 401) break;
+      if (thrown instanceof ApiError && thrown.status === 401) {
+        if (stop?.signal === signal) stop = undefined;
+        break;
+      }
     } finally {
       signal.removeEventListener('abort', end);
       attempt.abort();

@@ -14,6 +14,15 @@ export interface Place {
 
 export const place = signal<Place>(read(0));
 
+let isArriving = false;
+
+/** True once after each move to another view: its heading then takes the focus, which screen readers read. */
+export function takeArrival(): boolean {
+  const was = isArriving;
+  isArriving = false;
+  return was;
+}
+
 /** Values of a query; undefined and '' leave the name out, a list gives it several times. */
 export type Query = Readonly<Record<string, string | number | readonly string[] | undefined>>;
 
@@ -46,7 +55,7 @@ export function setQuery(changes: Query): void {
 /** Follows the address from now on, and clicks on links to views. */
 export function startRouter(): void {
   if (!location.pathname.startsWith(`${BASE}/`)) history.replaceState(null, '', `${BASE}/${location.hash}`);
-  follow();
+  place.value = { ...read(0), visit: 1 };
   addEventListener('popstate', follow);
   document.addEventListener('click', (event) => {
     if (event.defaultPrevented || event.button !== 0) return;
@@ -62,7 +71,11 @@ export function startRouter(): void {
 function follow(): void {
   const before = place.peek();
   const now = read(before.visit);
-  place.value = now.path === before.path ? now : { ...now, visit: before.visit + 1 };
+  if (now.path === before.path) place.value = now;
+  else {
+    isArriving = before.visit > 0;
+    place.value = { ...now, visit: before.visit + 1 };
+  }
 }
 
 function read(visit: number): Place {

@@ -23,9 +23,18 @@ export function can(role: Role): boolean {
   return state.kind === 'in' && ROLES.indexOf(state.session.role) >= ROLES.indexOf(role);
 }
 
+function codeOfLink(): string | null {
+  return new URLSearchParams(location.hash.slice(1)).get('code');
+}
+
+/** Whether the address is that of a link. */
+export function hasCode(): boolean {
+  return codeOfLink() !== null;
+}
+
 /** Takes the code out of the address before anything else can see it, and makes it, or the cookie, a session. */
 export async function signIn(): Promise<void> {
-  const code = new URLSearchParams(location.hash.slice(1)).get('code');
+  const code = codeOfLink();
   if (location.hash !== '') history.replaceState(history.state, '', location.pathname + location.search);
   try {
     enter(code === null ? await api.getPageSession() : await api.signInToPage({ body: { code } }));

@@ -22,6 +22,10 @@ import { AuthorityTimeline } from './authority-timeline.tsx';
 import { EventList } from './event-list.tsx';
 import { FirstEntry, FirstProxy } from './first-steps.tsx';
 
+/** The overview is read again after this time, since findings also come and go without an event, in milliseconds. */
+const AGAIN_MS = 20_000;
+/** The same while the server is still looking for findings. */
+const SOON_MS = 500;
 /** Events that are shown. */
 const EVENTS = 50;
 
@@ -30,6 +34,12 @@ export function OverviewView() {
     on: ['entries', 'authorities', 'revocations'],
     when: ({ type }) => type === 'rejected' || type === 'held',
   });
+  const { data, reload } = answer;
+  useEffect(() => {
+    if (data === undefined) return;
+    const timer = setTimeout(reload, data.findings === null ? SOON_MS : AGAIN_MS);
+    return () => clearTimeout(timer);
+  }, [data, reload]);
   return (
     <>
       <Title>Overview</Title>

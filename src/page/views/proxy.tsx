@@ -62,7 +62,7 @@ interface Known {
 
 /** The proxy is undefined if there is no such connection. */
 async function readProxy(connection: string): Promise<{ readonly proxy: ProxyReport | undefined }> {
-  const { proxies, at } = await api.listProxies({ query: { connection } as object });
+  const { proxies, at } = await api.listProxies({ query: { connection } });
   setClock(at);
   return { proxy: proxies[0] };
 }
@@ -297,7 +297,7 @@ function Deliveries({ deliveries }: { deliveries: readonly Delivery[] }) {
 }
 
 function Decisions({ connection }: { connection: string }) {
-  const answer = useAnswer(connection, () => api.listDecisions({ query: { connection, limit: 50 } as object }), {
+  const answer = useAnswer(connection, () => api.listDecisions({ query: { connection, limit: 50 } }), {
     when: (event) => event.connection === connection,
   });
   return (
