@@ -5,9 +5,10 @@ import { Command, EmptyState, HostileText, Icon, Mark, span, Title } from '../pa
 import { now } from './clock.ts';
 import { connection, retryNow } from './live.ts';
 import { href, match, place } from './router.ts';
-import { ROUTES, type Route, type ViewProps } from './routes.ts';
+import { ROUTES, type Route } from './routes.ts';
 import { can, type Session, session, signOut } from './session.ts';
 import { THEMES, type Theme, theme } from './theme.ts';
+import type { ViewProps } from './view-props.ts';
 
 export function App() {
   const state = session.value;

@@ -14,13 +14,7 @@ import { SessionsView } from '../views/sessions.tsx';
 import { TrustView } from '../views/trust.tsx';
 import { WhyView } from '../views/why.tsx';
 import type { Role } from './session.ts';
-
-export interface ViewProps {
-  /** Of the path: `id` of `/entries/:id`, decoded. */
-  readonly params: Readonly<Record<string, string>>;
-  /** The filters; `setQuery` of the router changes them. */
-  readonly query: URLSearchParams;
-}
+import type { ViewProps } from './view-props.ts';
 
 export interface Route {
   /** Below /ui. */

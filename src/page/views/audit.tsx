@@ -20,9 +20,9 @@ import {
 } from '../parts/index.ts';
 import { ApiError, api } from '../shell/api.ts';
 import { href, setQuery } from '../shell/router.ts';
-import type { ViewProps } from '../shell/routes.ts';
 import { useAnswer } from '../shell/use-answer.ts';
 import { useKept } from '../shell/use-kept.ts';
+import type { ViewProps } from '../shell/view-props.ts';
 
 /** Rows of one page. */
 const PAGE = 100;

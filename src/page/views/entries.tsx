@@ -18,15 +18,15 @@ import {
 import { ApiError, api } from '../shell/api.ts';
 import { now } from '../shell/clock.ts';
 import { href, setQuery } from '../shell/router.ts';
-import type { ViewProps } from '../shell/routes.ts';
 import { can } from '../shell/session.ts';
 import { useAnswer } from '../shell/use-answer.ts';
 import { useKept } from '../shell/use-kept.ts';
+import type { ViewProps } from '../shell/view-props.ts';
 import { FirstEntry } from './first-steps.tsx';
 
 /** Entries of one page. */
 const PAGE = 500;
-/** A search looks at a part of the entries for each page, so a page may be short: that many are read for one page here. */
+/** A page of a search may be short before the last one: at most that many are read for one page here. */
 const READINGS = 20;
 
 const FILTERS = ['search', 'spiffe_id', 'selector', 'hint', 'source'] as const;

@@ -1,4 +1,4 @@
-/** Somebody else changed the entry meanwhile: what it was, what it is, what the reader typed, and what to take of them. */
+/** Somebody else changed the entry meanwhile: what it was, what it is, what was typed, and what to take of them. */
 
 import { useState } from 'preact/hooks';
 import type { Entry } from '../../gen/admin-api.ts';

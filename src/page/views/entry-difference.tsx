@@ -70,7 +70,7 @@ export function Difference({ before, after, fields }: DifferenceProps) {
 
 export type Choice = 'mine' | 'theirs';
 
-/** The fields in which an entry that somebody else changed meanwhile differs from what the reader began with, or typed. */
+/** The fields in which the entry as somebody else changed it, or what was typed, differs from the state before. */
 export function conflictFields(before: EntryDraft, theirs: EntryDraft, mine: EntryDraft): readonly DraftField[] {
   return CHANGEABLE.filter((field) => !isSameIn(field, before, theirs) || !isSameIn(field, before, mine));
 }

@@ -4,9 +4,9 @@ import { draftOf, type EntryDraft, NEW_DRAFT } from '../data/entries.ts';
 import { Answered, EmptyState, HostileText, Title } from '../parts/index.ts';
 import { ApiError, api } from '../shell/api.ts';
 import { href } from '../shell/router.ts';
-import type { ViewProps } from '../shell/routes.ts';
 import { session } from '../shell/session.ts';
 import { useAnswer } from '../shell/use-answer.ts';
+import type { ViewProps } from '../shell/view-props.ts';
 import { EntryForm } from './entry-form.tsx';
 
 /** The address may have values to begin with, as links of other views give them. */

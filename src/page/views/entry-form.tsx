@@ -1,5 +1,5 @@
 /**
- * The form of an entry. Nothing is saved before the reader has seen what it would do to the running callers, and nothing
+ * The form of an entry. Nothing is saved before the reader has seen what it would do to the running callers. Nothing
  * that was typed is lost: not by errors, not by a change that somebody else makes meanwhile, not by leaving the view.
  */
 

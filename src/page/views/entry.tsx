@@ -19,9 +19,9 @@ import {
 import { ApiError, api } from '../shell/api.ts';
 import { now } from '../shell/clock.ts';
 import { href } from '../shell/router.ts';
-import type { ViewProps } from '../shell/routes.ts';
 import { can } from '../shell/session.ts';
 import { useAnswer } from '../shell/use-answer.ts';
+import type { ViewProps } from '../shell/view-props.ts';
 import { DeleteEntry } from './entry-delete.tsx';
 import { Holders } from './entry-holders.tsx';
 import { savedOf, Warnings } from './entry-saved.tsx';

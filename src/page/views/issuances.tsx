@@ -1,4 +1,4 @@
-/** What was issued to whom: certificates and tokens, by SPIFFE ID, serial number, entry and time; and their revocation. */
+/** Issued certificates and tokens, by SPIFFE ID, serial number, entry and time; and their revocation. */
 
 import { useState } from 'preact/hooks';
 import type { Issuance, IssuancePage } from '../../gen/admin-api.ts';
@@ -23,10 +23,10 @@ import {
 import { ApiError } from '../shell/api.ts';
 import { now } from '../shell/clock.ts';
 import { href, setQuery } from '../shell/router.ts';
-import type { ViewProps } from '../shell/routes.ts';
 import { can } from '../shell/session.ts';
 import { type Answer, useAnswer } from '../shell/use-answer.ts';
 import { useKept } from '../shell/use-kept.ts';
+import type { ViewProps } from '../shell/view-props.ts';
 import { Revoke, type RevokeTarget } from './revoke.tsx';
 import { RevokedList } from './revoked-list.tsx';
 

@@ -1,4 +1,4 @@
-/** Entries that a caller nearly matches, side by side: each selector, whether the caller has it, and what it has instead. */
+/** Entries that a caller nearly matches, side by side: each selector, and what the caller has instead. */
 
 import { useMemo } from 'preact/hooks';
 import type { Entry, Explanation } from '../../gen/admin-api.ts';

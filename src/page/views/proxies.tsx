@@ -36,7 +36,7 @@ import {
   Title,
 } from '../parts/index.ts';
 import { href, setQuery } from '../shell/router.ts';
-import type { ViewProps } from '../shell/routes.ts';
+import type { ViewProps } from '../shell/view-props.ts';
 import { FirstProxy } from './first-steps.tsx';
 
 const COLUMNS: readonly Column<ProxyRow>[] = [

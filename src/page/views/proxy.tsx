@@ -26,8 +26,8 @@ import {
 import { api } from '../shell/api.ts';
 import { setClock } from '../shell/clock.ts';
 import { href } from '../shell/router.ts';
-import type { ViewProps } from '../shell/routes.ts';
 import { useAnswer } from '../shell/use-answer.ts';
+import type { ViewProps } from '../shell/view-props.ts';
 import { eventWord } from './event-words.tsx';
 
 export function ProxyView({ params }: ViewProps) {

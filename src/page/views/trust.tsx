@@ -210,7 +210,12 @@ const FOREIGN_COLUMNS: readonly Column<ForeignBundle>[] = [
       </CopyText>
     ),
   },
-  { key: 'source', title: 'Source', width: 8, cell: ({ source }: Sourced) => (source === 'polled' ? 'fetched' : 'set by hand') },
+  {
+    key: 'source',
+    title: 'Source',
+    width: 8,
+    cell: ({ source }: Sourced) => (source === 'polled' ? 'fetched' : 'set by hand'),
+  },
   { key: 'age', title: 'Set', width: 7, cell: ({ updated_at: at }) => <Time at={at} /> },
   {
     key: 'sequence',

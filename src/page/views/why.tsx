@@ -1,7 +1,7 @@
-/** Why a caller has its identities, and why it lacks others: of a process, a container, assumed facts or a recorded decision. */
+/** Why a caller has its identities, and lacks others: a process, a container, assumed facts or a recorded decision. */
 
 import { EmptyState, Panel, Title } from '../parts/index.ts';
-import type { ViewProps } from '../shell/routes.ts';
+import type { ViewProps } from '../shell/view-props.ts';
 import { DecisionList } from './decision-list.tsx';
 import { WhyAnswer } from './why-answer.tsx';
 import { WhyDecision } from './why-decision.tsx';
