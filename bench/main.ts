@@ -29,6 +29,7 @@ import { match } from './figures/match.ts';
 import { memory } from './figures/memory.ts';
 import { metricsScrape } from './figures/metrics-scrape.ts';
 import { page } from './figures/page.ts';
+import { pageInBrowser } from './figures/page-browser.ts';
 import { pushToAck } from './figures/push-to-ack.ts';
 import { renewal } from './figures/renewal.ts';
 import { revocation, revocationStreams } from './figures/revocation.ts';
@@ -74,6 +75,7 @@ const BENCHES: Readonly<Record<string, (cleanup: Cleanup) => Promise<Figure[]>>>
   explain,
   cli,
   ledger,
+  'page-browser': pageInBrowser,
   'metrics-scrape': metricsScrape,
   'held-names': heldNames,
   memory,

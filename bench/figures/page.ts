@@ -1,214 +1,103 @@
-/** The page in a real Chromium: its size, its first content, how soon a change is seen, and ten thousand streams. */
+/** The page: the size of what a browser loads, and what five readers cost the pushes of ten thousand streams. */
 
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { globSync, statSync } from 'node:fs';
 import path from 'node:path';
-import type { Browser, BrowserContext, Page } from 'playwright-core';
-import { BROWSER, linkTo, PAGE_FLAGS, type PageServer, pageOf } from '../../test/page/support.ts';
-import { SdsClient } from '../../test/support/sds-client.ts';
-import { ROOT, type Served, TRUST_DOMAIN } from '../../test/support/serve.ts';
+import { requestAdmin } from '../../test/support/serve.ts';
 import { type Cleanup, type Figure, percentile, round } from '../figure.ts';
+import type { OpenOptions } from '../load/client-program.ts';
+import { Program } from '../load/program.ts';
+import { timeRounds } from '../load/rounds.ts';
 import { serveStreams } from '../load/served-streams.ts';
+import { BUNDLE_NAME, federate, serveInner, setBundle } from '../load/server.ts';
 
-const RUNS = 10;
-const CHANGES = 40;
 const STREAMS = 10_000;
 const CONNECTIONS = 1_000;
+const READERS = 5;
+const CHANGES = 7;
+const RUNS = 10;
 
 export async function page(cleanup: Cleanup): Promise<Figure[]> {
-  if (BROWSER.skip !== false) throw new Error(BROWSER.skip);
-  return [size(), ...(await cleanup.within(few)), ...(await cleanup.within(many))];
+  const alone = await cleanup.within((inner) => pushes(inner, 0));
+  const watched = await cleanup.within((inner) => pushes(inner, READERS));
+  return [...sizes(), latency(alone, watched), ...(await cleanup.within(answers))];
 }
 
-function size(): Figure {
-  const assets = path.join(ROOT, 'dist/page/assets');
-  const of = (form: string) =>
-    readdirSync(assets)
-      .filter((name) => name.endsWith(form))
-      .reduce((sum, name) => sum + statSync(path.join(assets, name)).size, 0);
-  return {
-    name: 'page-script-and-style',
-    value: round(of('.br') / 1024),
-    unit: 'KiB',
-    compared_with: { reach: 70, 'as gzip': round(of('.gz') / 1024) },
-    how: 'script and style together, as brotli',
-  };
-}
-
-/** With a hundred proxies: the first content, and how soon a change is seen. */
-async function few(cleanup: Cleanup): Promise<Figure[]> {
-  const server = await serveStreams(cleanup, 100, 100, PAGE_FLAGS);
-  const served = await pageOf(cleanup, server);
-  const { origin, state } = await signIn(served);
-  const overview: number[] = [];
-  const proxies: number[] = [];
-  const bare: number[] = [];
-  for (let run = 0; run < RUNS; run += 1) {
-    bare.push(await firstContent(served.browser, state, `${origin}/healthz`, 'pre'));
-    overview.push(await firstContent(served.browser, state, `${origin}/ui/`, 'table.counts tbody tr'));
-    proxies.push(
-      await firstContent(served.browser, state, `${origin}/ui/proxies`, 'table.data tbody tr:nth-child(20)'),
-    );
-  }
-  const how = `median of ${RUNS} loads of a new browser profile that is signed in, with 100 proxies, from the start of the navigation`;
+function sizes(): Figure[] {
+  const assets = path.resolve(import.meta.dirname, '../../dist/page/assets');
+  const total = (form: string) =>
+    globSync(`*.${form}`, { cwd: assets }).reduce((sum, file) => sum + statSync(path.join(assets, file)).size, 0);
   return [
     {
-      name: 'page-first-content',
-      value: percentile(overview, 0.5),
-      unit: 'ms',
-      compared_with: {
-        reach: 400,
-        longest: round(Math.max(...overview)),
-        'a document of a line': percentile(bare, 0.5),
-      },
-      how: `${how} to the counts of the overview in the document`,
-    },
-    {
-      name: 'page-first-rows',
-      value: percentile(proxies, 0.5),
-      unit: 'ms',
-      compared_with: {
-        reach: 400,
-        longest: round(Math.max(...proxies)),
-        'a document of a line': percentile(bare, 0.5),
-      },
-      how: `${how} to the rows of the table in the document`,
-    },
-    await changes(cleanup, served, origin, state),
-  ];
-}
-
-type State = Awaited<ReturnType<BrowserContext['storageState']>>;
-
-async function signIn(served: PageServer): Promise<{ origin: string; state: State }> {
-  const { origin, link } = await linkTo(served);
-  const context = await served.browser.newContext();
-  const page = await context.newPage();
-  await page.goto(link);
-  await page.locator('nav').waitFor({ state: 'attached' });
-  const state = await context.storageState();
-  await context.close();
-  return { origin, state };
-}
-
-/** Notes in the page when an element that matches comes into the document, in milliseconds since the navigation began. */
-const watch = (selector: string) => `
-  new MutationObserver((_, observer) => {
-    if (document.querySelector(${JSON.stringify(selector)}) === null) return;
-    observer.disconnect();
-    globalThis.seenAt = performance.now();
-  }).observe(document, { childList: true, subtree: true });`;
-
-async function firstContent(browser: Browser, state: State, url: string, selector: string): Promise<number> {
-  const context = await browser.newContext({ storageState: state, viewport: { width: 1280, height: 900 } });
-  const page = await context.newPage();
-  await page.addInitScript(watch(selector));
-  await page.goto(url);
-  await page.locator(selector).first().waitFor();
-  const took = await page.evaluate<number>('globalThis.seenAt');
-  await context.close();
-  return took;
-}
-
-/** From an ACK, which changes the state of a proxy, to its changed row. */
-async function changes(cleanup: Cleanup, served: PageServer, origin: string, state: State): Promise<Figure> {
-  const { server, browser } = served;
-  const name = `spiffe://${TRUST_DOMAIN}/web`;
-  const waiting = [];
-  for (let i = 0; i < CHANGES; i += 1) {
-    const client = new SdsClient(server.socket);
-    cleanup.after(() => client.close());
-    const stream = client.stream();
-    stream.send({ resourceNames: [name], node: { id: `change-${i}-`, cluster: 'bench' } });
-    waiting.push({ stream, response: await stream.next() });
-  }
-  const context = await browser.newContext({ storageState: state, viewport: { width: 1280, height: 2_000 } });
-  const page = await context.newPage();
-  await page.goto(`${origin}/ui/proxies?q=change-`);
-  await page.getByText(`${CHANGES} of ${CHANGES + 100} proxies`).waitFor();
-  await page.evaluate(`
-    globalThis.seen = {};
-    new MutationObserver(() => {
-      for (const row of document.querySelectorAll('table.data tbody tr')) {
-        const node = /change-\\d+-/.exec(row.textContent)?.[0];
-        if (node !== undefined && row.textContent.includes('in sync'))
-          seen[node] ??= performance.timeOrigin + performance.now();
-      }
-    }).observe(document.querySelector('.table-box'), { childList: true, subtree: true, characterData: true });`);
-  const took: number[] = [];
-  for (const [i, { stream, response }] of waiting.entries()) {
-    const at = performance.timeOrigin + performance.now();
-    stream.ack(response);
-    await page
-      .getByRole('row')
-      .filter({ hasText: `change-${i}-` })
-      .getByText('in sync')
-      .waitFor();
-    took.push((await page.evaluate<number>(`seen['change-${i}-']`)) - at);
-  }
-  await context.close();
-  return {
-    name: 'page-event-to-row',
-    value: percentile(took, 0.5),
-    unit: 'ms',
-    compared_with: { reach: 150, '95th percentile': percentile(took, 0.95) },
-    how: `median of ${CHANGES} ACKs on a server with ${CHANGES + 100} proxies: from before the client sends it to the changed row in the document`,
-  };
-}
-
-async function many(cleanup: Cleanup): Promise<Figure[]> {
-  const server: Served = await serveStreams(cleanup, STREAMS, CONNECTIONS, PAGE_FLAGS);
-  const served = await pageOf(cleanup, server);
-  const { origin, state } = await signIn(served);
-  const took: number[] = [];
-  const bare: number[] = [];
-  let memory = { renderer: 0, heap: 0 };
-  for (let run = 0; run < RUNS; run += 1) {
-    bare.push(await firstContent(served.browser, state, `${origin}/healthz`, 'pre'));
-    const context = await served.browser.newContext({ storageState: state, viewport: { width: 1280, height: 900 } });
-    const page = await context.newPage();
-    const selector = 'table.data tbody tr:nth-child(20)';
-    await page.addInitScript(watch(selector));
-    await page.goto(`${origin}/ui/proxies`);
-    await page.locator(selector).waitFor();
-    took.push(await page.evaluate<number>('globalThis.seenAt'));
-    if (run === RUNS - 1) memory = await memoryOf(served.browser, page);
-    await context.close();
-  }
-  const what = `${STREAMS} streams on ${CONNECTIONS} connections`;
-  return [
-    {
-      name: 'page-10000-streams',
-      value: percentile(took, 0.5),
-      unit: 'ms',
-      compared_with: { reach: 1_000, longest: round(Math.max(...took)), 'a document of a line': percentile(bare, 0.5) },
-      how: `median of ${RUNS} loads of a new browser profile that is signed in, ${what}: from the start of the navigation to the rows of the table`,
-    },
-    {
-      name: 'page-10000-streams-memory',
-      value: memory.renderer,
-      unit: 'MiB',
-      compared_with: { reach: 150, 'of it the heap of JavaScript': memory.heap },
-      how: `${what}: the proportional set size of the page's process, after scrolling to the end of the table and a collection`,
+      name: 'page-size',
+      value: round(total('br') / 1_000),
+      unit: 'kB',
+      compared_with: { reach: 70, 'with gzip': round(total('gz') / 1_000) },
+      how: 'script and style of the page, compressed with brotli',
     },
   ];
 }
 
-async function memoryOf(browser: Browser, page: Page): Promise<{ renderer: number; heap: number }> {
-  await page.locator('.table-box').evaluate('(box) => { box.scrollTop = box.scrollHeight; }');
-  await page.evaluate('new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))');
-  const session = await page.context().newCDPSession(page);
-  await session.send('HeapProfiler.collectGarbage');
-  await session.send('Performance.enable');
-  const { metrics } = await session.send('Performance.getMetrics');
-  const heap = metrics.find(({ name }) => name === 'JSHeapUsedSize')!.value;
-  const whole = await browser.newBrowserCDPSession();
-  const { processInfo } = await whole.send('SystemInfo.getProcessInfo');
-  // Spare processes are smaller than that of the page.
-  const sizes = processInfo.filter(({ type }) => type === 'renderer').map(({ id }) => proportionalSize(id));
-  return { renderer: round(Math.max(...sizes) / 1024), heap: round(heap / 1024 / 1024) };
+interface Pushes {
+  readonly times: readonly number[];
+  readonly seen: readonly { readonly messages: number; readonly rows: number }[];
 }
 
-/** In KiB. */
-function proportionalSize(pid: number): number {
-  return Number(/^Pss:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'latin1'))![1]);
+async function pushes(cleanup: Cleanup, readers: number): Promise<Pushes> {
+  const server = await serveInner(cleanup);
+  await federate(server);
+  await setBundle(server);
+  const client = Program.start(cleanup, 'client-program.ts');
+  const names = Array<string>(STREAMS).fill(BUNDLE_NAME);
+  const options: OpenOptions = {
+    ...{ socket: server.socket, connections: CONNECTIONS, names, node: 'real', nodeInAcks: false, atOnce: 200 },
+  };
+  await client.tell('open', options);
+  const reading = Program.start(cleanup, 'page-readers-program.ts');
+  await reading.tell('open', { socketPath: server.adminSocket, count: readers });
+  const { times } = await timeRounds(server, client, CHANGES, () => setBundle(server));
+  return { times, seen: await reading.tell('seen') };
+}
+
+function latency(alone: Pushes, watched: Pushes): Figure {
+  const value = round(percentile(watched.times, 0.5) / percentile(alone.times, 0.5));
+  const { messages, rows } = watched.seen[0]!;
+  return {
+    name: 'push-latency-with-page-readers',
+    value,
+    unit: 'times',
+    compared_with: {
+      reach: 1.5,
+      'without readers, ms': percentile(alone.times, 0.5),
+      'with readers, ms': percentile(watched.times, 0.5),
+    },
+    how: `${STREAMS} streams over ${CONNECTIONS} connections get a new bundle, until the last one has it; median of ${CHANGES} changes (${watched.times.map(Math.round).join(', ')} with ${READERS} readers of /v1/page/events, ${alone.times.map(Math.round).join(', ')} without). One reader got ${messages} messages with ${rows} rows`,
+  };
+}
+
+async function answers(cleanup: Cleanup): Promise<Figure[]> {
+  const server = await serveStreams(cleanup, STREAMS, STREAMS / 2);
+  const timed = async (url: string) => {
+    const begun = performance.now();
+    const { status } = await requestAdmin(server.adminSocket, 'GET', url);
+    if (status !== 200) throw new Error(`${url} answered ${status}`);
+    return performance.now() - begun;
+  };
+  const first = await timed('/v1/page/proxies');
+  const later: number[] = [];
+  const overviews: number[] = [];
+  for (let run = 0; run < RUNS; run += 1) {
+    later.push(await timed('/v1/page/proxies'));
+    overviews.push(await timed('/v1/page/overview'));
+  }
+  const how = `${STREAMS} streams on ${STREAMS / 2} connections, over the Unix socket, read and parsed; median of ${RUNS}`;
+  return [
+    {
+      name: 'page-proxies',
+      value: percentile(later, 0.5),
+      unit: 'ms',
+      compared_with: { reach: 1_000, 'the first one, which makes all rows': round(first) },
+      how,
+    },
+    { name: 'page-overview', value: percentile(overviews, 0.5), unit: 'ms', compared_with: { reach: 400 }, how },
+  ];
 }

@@ -60,7 +60,8 @@ export function openApiDocument(routes: readonly RouteOptions[], version: string
 
 const ABOUT =
   'The role that an operation needs is in its security requirement and in x-role: metrics, read, entries or admin, each ' +
-  'with the rights of those before it. Every GET but that of /v1/events may also be a HEAD. x-codes lists the codes of a status; new ones may be added.';
+  'with the rights of those before it. Sessions of the page have a cookie in place of a token. Every GET but those of ' +
+  '/v1/events and /v1/page/events may also be a HEAD. x-codes lists the codes of a status; new ones may be added.';
 
 type Schemas = Record<string, unknown>;
 

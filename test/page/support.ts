@@ -193,7 +193,7 @@ export async function checkLooks(page: Page): Promise<void> {
 }
 
 /** Screenshots for the documentation are written only by `npm run page:screenshots`. */
-const WRITES = process.env.SIDEKEY_SCREENSHOTS === '1';
+const WRITES = process.env.PAGE_SCREENSHOTS === '1';
 
 /** Takes docs/page/NAME.png of what the window shows. */
 export async function screenshot(page: Page, name: string): Promise<void> {

@@ -54,8 +54,8 @@ export function proxyRow({ number, peer, node, streams }: ProxyConnection, now: 
     number,
     state,
     node_id: node === undefined ? null : cut(node.id),
-    cluster: node === undefined ? null : cut(node.cluster),
-    envoy_version: node === undefined ? null : cut(node.version),
+    cluster: cutOrNull(node?.cluster),
+    envoy_version: cutOrNull(node?.version),
     pid,
     uid,
     owner: cut(peer.owner.name),
@@ -69,6 +69,11 @@ export function proxyRow({ number, peer, node, streams }: ProxyConnection, now: 
     problem: problem === undefined ? null : cut(problem.text),
   };
   return { connection: peer.id, json: JSON.stringify(row), state, secrets: counts, streams: streamCount };
+}
+
+/** An Envoy may leave them empty. */
+function cutOrNull(text: string | undefined): string | null {
+  return text ? cut(text) : null;
 }
 
 /** Only the states that some secret has. */
