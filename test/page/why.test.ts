@@ -59,8 +59,6 @@ describe('why, in the page', { skip: BROWSER.skip, timeout: 600_000 }, () => {
     await page.goto(`${origin}/ui/why?pid=${process.pid}`);
     await page.getByText('It gets 2 identities.').waitFor();
     await page.getByRole('article').nth(1).waitFor();
-    await page.setViewportSize({ width: 1280, height: 1300 });
-    await screenshot(page, 'why');
     await page.goto(`${origin}/ui/why?pid=${process.pid}&spiffe_id=${idOf('old')}`);
     await page.getByRole('article').getByText('expired', { exact: true }).waitFor();
   });
@@ -83,7 +81,6 @@ describe('why, in the page', { skip: BROWSER.skip, timeout: 600_000 }, () => {
     await page.getByRole('heading', { name: 'The same facts now' }).waitFor();
     await page.getByRole('article').getByText('has 1 of 2').waitFor();
     await checkLooks(page);
-    await screenshot(page, 'decision');
     const { proxies } = (await server.request('GET', '/v1/proxies')).body;
     await page.getByRole('link', { name: proxies[0].connection }).click();
     await page.getByRole('link', { name: 'Why', exact: true }).first().waitFor();
@@ -112,6 +109,10 @@ describe('why, in the page', { skip: BROWSER.skip, timeout: 600_000 }, () => {
     await near.getByText('is nearly the same: a typing mistake?').waitFor();
     await near.getByText('has 1 of 2').waitFor();
     assert.deepEqual(new URL(page.url()).searchParams.getAll('selector'), ['unix:uid:1000', 'unix:user:envoi']);
+    await make(served.server, 'orders', ['unix:uid:1000', 'unix:path:/usr/bin/envoy']);
+    await near.nth(1).waitFor();
+    await page.setViewportSize({ width: 1280, height: 1080 });
+    await screenshot(page, 'why');
   });
 
   it('says what is missing in the form, and what the server does not know', async (t) => {
