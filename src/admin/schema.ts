@@ -78,6 +78,14 @@ export const ENTRY_QUERY = Type.Object({
     Type.Array(Type.String(), { description: 'type:value; an entry must have all given selectors' }),
   ),
   hint: Type.Optional(Type.String({ description: 'one hint' })),
+  search: Type.Optional(
+    Type.String({
+      maxLength: 300,
+      description:
+        'part of the id, the SPIFFE ID, the hint, a selector or a DNS name, in any case; a page may then be short, even empty, before the last one',
+    }),
+  ),
+  source: Type.Optional(Type.String({ description: 'one source: api, file, or a name given to PUT' })),
   limit: Type.Integer({ minimum: 1, maximum: 1000, default: 100, description: 'give an integer from 1 to 1000' }),
   cursor: Type.Optional(Type.String({ description: 'the next_cursor of the previous page' })),
 });

@@ -37,6 +37,9 @@ export interface ListQuery {
   /** `type:value`; an entry must have all of them. */
   readonly selectors?: readonly string[];
   readonly hint?: string;
+  /** Part of the id, the SPIFFE ID, the hint, a selector or a DNS name, in any case. */
+  readonly search?: string;
+  readonly source?: string;
   /** 1 to 1000. */
   readonly limit: number;
   /** The cursor of the previous page; undefined: the first page. */

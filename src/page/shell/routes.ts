@@ -5,6 +5,7 @@ import type { IconName } from '../parts/index.ts';
 import { AuditView } from '../views/audit.tsx';
 import { EntriesView } from '../views/entries.tsx';
 import { EntryView } from '../views/entry.tsx';
+import { EditEntryView, NewEntryView } from '../views/entry-edit.tsx';
 import { IssuancesView } from '../views/issuances.tsx';
 import { OverviewView } from '../views/overview.tsx';
 import { ProxiesView } from '../views/proxies.tsx';
@@ -35,7 +36,10 @@ export const ROUTES: readonly Route[] = [
   { path: '/proxies/:id', title: 'Proxy', view: ProxyView },
   { path: '/why', title: 'Why', nav: { label: 'Why', icon: 'why' }, view: WhyView },
   { path: '/entries', title: 'Entries', nav: { label: 'Entries', icon: 'entries' }, fill: true, view: EntriesView },
+  // No entry has a plus in its id.
+  { path: '/entries/+new', title: 'New entry', needs: 'entries', view: NewEntryView },
   { path: '/entries/:id', title: 'Entry', view: EntryView },
+  { path: '/entries/:id/edit', title: 'Edit entry', needs: 'entries', view: EditEntryView },
   { path: '/trust', title: 'Trust', nav: { label: 'Trust', icon: 'trust' }, view: TrustView },
   { path: '/issuances', title: 'Issuances', nav: { label: 'Issuances', icon: 'issuances' }, view: IssuancesView },
   { path: '/audit', title: 'Audit', nav: { label: 'Audit', icon: 'audit' }, needs: 'admin', view: AuditView },
