@@ -16,6 +16,7 @@ import { entryToEnvoy } from './figures/entry-to-envoy.ts';
 import { entryToGoSpiffe } from './figures/entry-to-go-spiffe.ts';
 import { entryToSpire } from './figures/entry-to-spire.ts';
 import { explain } from './figures/explain.ts';
+import { federationPolls } from './figures/federation.ts';
 import { firstSecret } from './figures/first-secret.ts';
 import { firstService } from './figures/first-service.ts';
 import { heldNames } from './figures/held-names.ts';
@@ -28,6 +29,8 @@ import { ledger } from './figures/ledger.ts';
 import { match } from './figures/match.ts';
 import { memory } from './figures/memory.ts';
 import { metricsScrape } from './figures/metrics-scrape.ts';
+import { page } from './figures/page.ts';
+import { pageInBrowser } from './figures/page-browser.ts';
 import { pushToAck } from './figures/push-to-ack.ts';
 import { renewal } from './figures/renewal.ts';
 import { revocation, revocationStreams } from './figures/revocation.ts';
@@ -42,6 +45,7 @@ import { workloadRenewal, workloadStreams } from './figures/workload-streams.ts'
 const BENCHES: Readonly<Record<string, (cleanup: Cleanup) => Promise<Figure[]>>> = {
   'first-service': firstService,
   'first-secret': firstSecret,
+  'federation-polls': federationPolls,
   'entry-to-envoy': entryToEnvoy,
   'entry-to-go-spiffe': entryToGoSpiffe,
   'entry-to-spire': entryToSpire,
@@ -62,6 +66,7 @@ const BENCHES: Readonly<Record<string, (cleanup: Cleanup) => Promise<Figure[]>>>
   revocation,
   'revocation-streams': revocationStreams,
   'revocation-traffic': revocationTraffic,
+  page,
   variants,
   renewal,
   'push-to-ack': pushToAck,
@@ -72,6 +77,7 @@ const BENCHES: Readonly<Record<string, (cleanup: Cleanup) => Promise<Figure[]>>>
   explain,
   cli,
   ledger,
+  'page-browser': pageInBrowser,
   'metrics-scrape': metricsScrape,
   'held-names': heldNames,
   memory,

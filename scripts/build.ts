@@ -6,7 +6,16 @@
 
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
@@ -14,6 +23,7 @@ import { type BuildOptions, build, type Plugin } from 'esbuild';
 import { clientTypes } from './client-types.ts';
 import { writeEntriesSchema } from './entries-schema.ts';
 import { launcherWith } from './launcher-with.ts';
+import { pageFiles } from './page.ts';
 
 const root = path.dirname(import.meta.dirname);
 const dist = path.join(root, 'dist');
@@ -111,7 +121,13 @@ for (const [name, source] of Object.entries(BUNDLES)) {
   built.push({ file, text: outputFiles[0]!.contents });
 }
 built.push(...(await clientPackage()));
-for (const { file, text } of built) if (!existsSync(file) || !readFileSync(file).equals(text)) put(file, text);
+const page = path.join(dist, 'page');
+const ofPage = (await pageFiles(root)).map(({ name, content }) => ({ file: path.join(page, name), text: content }));
+mkdirSync(path.join(page, 'assets'), { recursive: true });
+for (const { file, text } of [...built, ...ofPage]) {
+  if (!existsSync(file) || !readFileSync(file).equals(text)) put(file, text);
+}
+removeOldAssets();
 if (!existsSync(made) || readFileSync(made, 'utf8') !== fingerprint()) {
   try {
     rmSync(path.join(dist, 'cache'), { recursive: true, force: true });
@@ -121,6 +137,15 @@ if (!existsSync(made) || readFileSync(made, 'utf8') !== fingerprint()) {
     put(made, now);
   } catch (thrown) {
     console.warn(`build: starts take longer than they need to, since bundles could not be tried out: ${thrown}`);
+  }
+}
+
+/** The names of assets change with their content. Drafts of a build that runs at the same time are its own. */
+function removeOldAssets(): void {
+  const kept = new Set(ofPage.map(({ file }) => file));
+  for (const name of readdirSync(path.join(page, 'assets'))) {
+    const file = path.join(page, 'assets', name);
+    if (/\.(br|gz)$/.test(name) && !kept.has(file)) rmSync(file, { force: true });
   }
 }
 

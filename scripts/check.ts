@@ -48,6 +48,7 @@ const results = [
   imports(),
   ...(await Promise.all([
     run('types', 'tsc', []),
+    run('types of the page', 'tsc', ['-p', 'src/page']),
     run('lint and format', 'biome', ['ci', '--error-on-warnings', ...colours]),
   ])),
 ];

@@ -17,12 +17,14 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   base: [],
   spiffe: [],
   telemetry: [],
-  config: ['ca/name.ts', 'ca/upstream/settings.ts', ...CATALOG],
+  config: ['ca/name.ts', 'ca/published-hints.ts', 'ca/upstream/settings.ts', ...CATALOG],
   registry: [...CATALOG],
   'entries-file': ['registry'],
   ca: [],
   jwt: ['types:ca', 'types:registry'],
-  oidc: ['types:ca'],
+  oidc: ['types:ca', 'https'],
+  https: [],
+  federation: ['types:ca', 'registry', 'https'],
   attest: [],
   wire: ['types:attest', 'gen/google/rpc/status.ts'],
   identity: ['registry', 'ca', ...CATALOG],
@@ -49,8 +51,22 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   agents: ['attest/socket-reading.ts', 'ca', 'jwt', 'registry', 'wire', 'gen'],
   standard: ['wire/decode.ts', 'wire/types.ts', 'gen'],
   revocation: ['types:registry', 'types:ca', 'types:identity', 'types:delivery'],
-  admin: ['registry', 'entries-file', 'ca', 'identity', 'types:delivery', 'types:revocation', ...CATALOG],
+  admin: [
+    'registry',
+    'entries-file',
+    'ca',
+    'identity',
+    'types:https',
+    'types:delivery',
+    'delivery/stream-report.ts',
+    'types:revocation',
+    'federation/status.ts',
+    'types:federation',
+    ...CATALOG,
+  ],
   client: ['gen'],
+  // In the browser: of the server it knows only what the OpenAPI document says.
+  page: ['gen/admin-api.ts'],
   backup: [],
   metrics: [
     'types:agents',
@@ -60,6 +76,8 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'types:identity',
     'types:delivery',
     'types:jwt',
+    'federation/status.ts',
+    'types:federation',
   ],
   envoy: [],
   hcl: [],
@@ -111,6 +129,8 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'ca',
     'jwt',
     'oidc',
+    'federation',
+    'https',
     'attest',
     'wire',
     'identity',
@@ -121,6 +141,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'revocation',
     'agents',
     'admin',
+    'doctor',
     'metrics',
   ],
 };
@@ -157,12 +178,12 @@ export interface ImportedName {
 /** Every import between files of `src`, as paths from it. */
 export function readImports(src: string): Import[] {
   const imports: Import[] = [];
-  for (const file of globSync('**/*.ts', { cwd: src }).sort()) {
+  for (const file of globSync('**/*.{ts,tsx}', { cwd: src }).sort()) {
     if (file.startsWith('gen/')) continue;
     const text = readFileSync(path.join(src, file), 'utf8');
     const add = (specifier: string, typeOnly: boolean, names?: readonly ImportedName[]) => {
       const to = path.normalize(path.join(path.dirname(file), specifier));
-      if (to.endsWith('.ts')) imports.push({ from: file, to, typeOnly, ...(names && { names }) });
+      if (/\.tsx?$/.test(to)) imports.push({ from: file, to, typeOnly, ...(names && { names }) });
     };
     for (const [, type, clause, specifier] of text.matchAll(STATEMENT)) {
       const names = namesIn(clause!, type !== undefined);

@@ -6,8 +6,13 @@ import type { OpenOptions } from './client-program.ts';
 import { Program } from './program.ts';
 
 /** Opens `streams` streams of one user, of one name each, on `connections` connections of one program. */
-export async function serveStreams(cleanup: Cleanup, streams: number, connections: number): Promise<Served> {
-  const server = await serve(cleanup, { logLevel: 'info' });
+export async function serveStreams(
+  cleanup: Cleanup,
+  streams: number,
+  connections: number,
+  flags: readonly string[] = [],
+): Promise<Served> {
+  const server = await serve(cleanup, { logLevel: 'info', flags });
   const name = `spiffe://${TRUST_DOMAIN}/web`;
   const selectors = [{ type: 'unix', value: `uid:${process.getuid!()}` }];
   await server.request('POST', '/v1/entries', { spiffe_id: name, selectors });

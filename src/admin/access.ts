@@ -1,13 +1,17 @@
 /**
  * Access control of the admin API. The Unix socket accepts its owner's uid and root, as the kernel reports them, but no
  * process in a container, where any user may be root. TCP requires a known Host header, against DNS rebinding, and a bearer
- * token, because a connection over loopback does not identify its user. Each token has a role, and each route needs one.
+ * token or a session of the page, because a connection over loopback does not identify its user. What `sidekey page` forwards
+ * to the Unix socket is treated as on TCP. Tokens and sessions have a role, and each route needs one.
  */
 
 import { createHash, timingSafeEqual } from 'node:crypto';
+import type { IncomingHttpHeaders } from 'node:http';
 import { isIPv4 } from 'node:net';
 import { includesRole, type Role, SidekeyError } from '../base/index.ts';
 import { FILE_TOKEN_NAME, isExpiredToken, type Tokens } from '../registry/index.ts';
+import { hasSessionCookie, type PageRequest, sessionOf, VIA_HEADER } from './page/session-access.ts';
+import type { Maker, PageSession, PageSessions, SessionRole } from './page/sessions.ts';
 import type { Needs } from './roles.ts';
 
 /** How a request came in. */
@@ -25,7 +29,10 @@ export type AdminCaller =
       readonly address: string;
     };
 
-/** The sender of an accepted request: a user of the Unix socket, who may do everything, or the owner of a token. */
+/**
+ * The sender of an accepted request: a user of the Unix socket, who may do everything, the owner of a token, or a session of
+ * the page.
+ */
 export type Requester =
   | { readonly kind: 'unix'; readonly uid: number }
   | {
@@ -34,6 +41,13 @@ export type Requester =
       readonly role: Role;
       /** Milliseconds since the epoch; 0: never. */
       readonly expiresAt: number;
+    }
+  | {
+      readonly kind: 'session';
+      readonly id: string;
+      readonly name: string;
+      readonly role: SessionRole;
+      readonly maker: Maker;
     };
 
 export interface AccessRules {
@@ -43,6 +57,7 @@ export interface AccessRules {
   readonly token: string | undefined;
   /** All other tokens. */
   readonly tokens: Pick<Tokens, 'find'>;
+  readonly sessions: Pick<PageSessions, 'use'>;
   /** Host names in addition to the loopback names, without ports. */
   readonly hosts: readonly string[];
   /** Milliseconds since the epoch. */
@@ -50,16 +65,15 @@ export interface AccessRules {
 }
 
 /** The parts of a request that access control checks. */
-export interface AccessRequest {
-  readonly host: string | undefined;
-  readonly authorization: string | undefined;
+export interface AccessRequest extends PageRequest {
   /** The least role that the request needs; `open`: it needs no token. */
   readonly needs: Needs;
 }
 
 /**
- * The sender of the request; undefined for a request on TCP that needs no token. {@link checkRole} must follow.
- * @throws ERR_FORBIDDEN, ERR_FORBIDDEN_HOST, ERR_UNAUTHORIZED
+ * The sender of the request; undefined for a request on TCP, or through `sidekey page`, that needs no token.
+ * {@link checkRole} must follow.
+ * @throws ERR_FORBIDDEN, ERR_FORBIDDEN_HOST, ERR_UNAUTHORIZED, ERR_SESSION, ERR_FORBIDDEN_ORIGIN
  */
 export function identify(caller: AdminCaller, request: AccessRequest, rules: AccessRules): Requester | undefined {
   if (caller.via === 'unix') {
@@ -69,24 +83,44 @@ export function identify(caller: AdminCaller, request: AccessRequest, rules: Acc
         `this process is in a container (${caller.contained}), and root there is not root of this host: run the command on the host or in the server's own container, or start sidekey serve with --allow-contained`,
       );
     }
-    if (caller.uid === 0 || caller.uid === rules.ownerUid) return { kind: 'unix', uid: caller.uid };
-    throw new SidekeyError('ERR_FORBIDDEN', `uid ${caller.uid} is neither the owner of this socket nor root`);
+    if (caller.uid !== 0 && caller.uid !== rules.ownerUid) {
+      throw new SidekeyError('ERR_FORBIDDEN', `uid ${caller.uid} is neither the owner of this socket nor root`);
+    }
+    if (!isForwarded(caller, request.headers)) return { kind: 'unix', uid: caller.uid };
   }
-  if (!isKnownHost(request.host, rules.hosts)) {
+  const { host, authorization } = request.headers;
+  if (!isKnownHost(host, rules.hosts)) {
     throw new SidekeyError(
       'ERR_FORBIDDEN_HOST',
-      `the Host ${JSON.stringify(request.host ?? '')} is neither a loopback name nor an --admin-host`,
+      `the Host ${JSON.stringify(host ?? '')} is neither a loopback name nor an --admin-host`,
     );
   }
-  return request.needs === 'open' ? undefined : ownerOfToken(request.authorization, rules);
+  if (request.needs === 'open') return undefined;
+  // Nobody but the page has a reason to come this way.
+  if (caller.via === 'unix' || (authorization === undefined && hasSessionCookie(request))) {
+    return requesterOfSession(sessionOf(request, rules.sessions));
+  }
+  return ownerOfToken(authorization, rules);
+}
+
+/** A session of the page as the sender of a request. */
+export function requesterOfSession({ id, name, role, maker }: PageSession): Extract<Requester, { kind: 'session' }> {
+  return { kind: 'session', id, name, role, maker };
+}
+
+/** Whether `sidekey page` has forwarded the request. The header takes rights away, so anybody may send it. */
+export function isForwarded({ via }: AdminCaller, headers: IncomingHttpHeaders): boolean {
+  return via === 'unix' && headers[VIA_HEADER] !== undefined;
 }
 
 /** @throws ERR_FORBIDDEN_ROLE if the requester's role does not include the needed one */
 export function checkRole(requester: Requester | undefined, needs: Needs): void {
-  if (needs === 'open' || requester?.kind !== 'token' || includesRole(requester.role, needs)) return;
+  if (needs === 'open' || requester === undefined || requester.kind === 'unix') return;
+  const { kind, name, role } = requester;
+  if (includesRole(role, needs)) return;
   throw new SidekeyError(
     'ERR_FORBIDDEN_ROLE',
-    `this needs a token with the role ${needs}, and the token ${requester.name} has the role ${requester.role}`,
+    `this needs a ${kind} with the role ${needs}, and the ${kind} ${name} has the role ${role}`,
     { extra: { needed_role: needs } },
   );
 }
@@ -97,7 +131,7 @@ const WHERE =
 /** @throws ERR_UNAUTHORIZED */
 function ownerOfToken(
   authorization: string | undefined,
-  { token, tokens, now }: AccessRules,
+  { token, tokens, now }: Pick<AccessRules, 'token' | 'tokens' | 'now'>,
 ): Extract<Requester, { kind: 'token' }> {
   const header = 'Authorization: Bearer <token>';
   if (!authorization) throw unauthorized(`the request has no token: send the header "${header}"; ${WHERE}`);
@@ -121,12 +155,21 @@ function unauthorized(message: string): SidekeyError {
   return new SidekeyError('ERR_UNAUTHORIZED', message);
 }
 
-/** `localhost`, `127.0.0.0/8`, `[::1]` and the listed names, in any case, on any port. */
+/**
+ * `localhost` and one name below it, which browsers resolve to this host themselves (RFC 6761, section 6.3), `127.0.0.0/8`,
+ * `[::1]` and the listed names, in any case, on any port.
+ */
 function isKnownHost(header: string | undefined, hosts: readonly string[]): boolean {
   const match = /^(\[[0-9a-f:.]+\]|[^:[\]]+)(?::\d{1,5})?$/.exec((header ?? '').toLowerCase());
   if (match === null) return false;
   const name = match[1]!;
-  if (name === 'localhost' || name === '[::1]' || (isIPv4(name) && name.startsWith('127.'))) return true;
+  if (
+    name === 'localhost' ||
+    /^[a-z0-9-]+\.localhost$/.test(name) ||
+    name === '[::1]' ||
+    (isIPv4(name) && name.startsWith('127.'))
+  )
+    return true;
   return hosts.some((host) => host.toLowerCase() === name);
 }
 

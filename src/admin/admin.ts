@@ -3,22 +3,27 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { SidekeyError } from '../base/index.ts';
+import type { ServerTls } from '../https/index.ts';
 import { FILE_TOKEN_NAME } from '../registry/index.ts';
 import type { AdminCaller, Requester } from './access.ts';
 import type { AppOptions } from './app.ts';
 import { createDoor } from './door.ts';
+import type { Tell } from './event-readers.ts';
 import type { EventSources } from './events.ts';
+import type { LiveSources } from './page/live-view.ts';
 import { endWithProblem } from './problem.ts';
-import type { AdminTls } from './tls.ts';
 
 export interface AdminOptions
-  extends Omit<AppOptions, 'callerOf' | 'eventReaders' | 'admit'>,
+  extends Omit<
+      AppOptions,
+      'callerOf' | 'eventReaders' | 'pageReaders' | 'live' | 'admit' | 'sessions' | 'tcpListener' | 'pageFiles'
+    >,
     Pick<EventSources, 'onIssued'> {
-  readonly ledger: AppOptions['ledger'] & EventSources['ledger'];
+  readonly ledger: AppOptions['ledger'] & LiveSources['ledger'];
   /** The process that opened a connection to the Unix socket, as the kernel reports it; called once per connection. */
   readonly unixCaller: (socket: Socket) => Omit<Extract<AdminCaller, { via: 'unix' }>, 'via'>;
   /** TLS for TCP; undefined: clear text. */
-  readonly tls?: AdminTls | undefined;
+  readonly tls?: ServerTls | undefined;
   /** Maximum of connections on each door. */
   readonly maxConnections: number;
 }
@@ -30,7 +35,10 @@ export interface Admin {
   readonly tcp: Server;
   /** Loads the application, so that the first request need not wait for it. Later calls wait for the same load. */
   load(): Promise<void>;
-  /** Ends event streams of the token of the file, which is no longer valid. Other requests present their token each time. */
+  /**
+   * Ends event streams and sessions of the page of the token of the file, which is no longer valid. Other requests present
+   * their token each time.
+   */
   tokenChanged(): Promise<void>;
   /** Stops listening, gives running requests a second to end, then closes the remaining connections. */
   close(): Promise<void>;
@@ -41,9 +49,12 @@ interface App {
   close(): Promise<void>;
   /** Ends readers of events, which would keep the doors open. */
   endEvents(): void;
-  /** Ends the event streams of a token. */
-  endEventsOf(token: string): void;
+  /** Ends the event streams, links and sessions of a token. */
+  endOfToken(token: string): void;
 }
+
+/** Tabs of the page that are open at a time, in all sessions. */
+const MAX_PAGE_READERS = 32;
 
 /**
  * Makes the doors; the caller makes them listen. Fastify and the routes are loaded later, because loading them slows a
@@ -63,12 +74,17 @@ export function createAdmin(options: AdminOptions): Admin {
       callerOf: (request: IncomingMessage) => callers.get(request),
       requesterOf: (request: IncomingMessage) => requesters.get(request),
     };
-    app ??= loadApp({ ...options, admit }, who).catch((thrown: unknown) => {
+    app ??= loadApp({ ...options, admit, tcpListener }, who).catch((thrown: unknown) => {
       // The cause of the failure may be gone at the next request.
       app = undefined;
       throw thrown;
     });
     return app;
+  };
+  const tcpListener = () => {
+    const listening = tcp.server.address();
+    if (listening === null || typeof listening === 'string') return null;
+    return { address: listening.address, port: listening.port, tls: options.tls !== undefined };
   };
   const loaded = () => app?.catch(() => undefined);
   const handle = async (request: IncomingMessage, response: ServerResponse, caller: AdminCaller) => {
@@ -100,7 +116,7 @@ export function createAdmin(options: AdminOptions): Admin {
     load: async () => {
       await appNow();
     },
-    tokenChanged: async () => (await loaded())?.endEventsOf(FILE_TOKEN_NAME),
+    tokenChanged: async () => (await loaded())?.endOfToken(FILE_TOKEN_NAME),
     close: async () => {
       (await loaded())?.endEvents();
       await Promise.all([unix.close(), tcp.close()]);
@@ -111,30 +127,52 @@ export function createAdmin(options: AdminOptions): Admin {
 }
 
 async function loadApp(
-  options: AdminOptions & Pick<AppOptions, 'admit'>,
+  options: AdminOptions & Pick<AppOptions, 'admit' | 'tcpListener'>,
   who: {
     readonly callerOf: AppOptions['callerOf'];
     readonly requesterOf: (request: IncomingMessage) => Requester | undefined;
   },
 ): Promise<App> {
-  const [{ createApp }, { createEventReaders }] = await Promise.all([import('./app.ts'), import('./events.ts')]);
+  const [{ createApp }, { createEventReaders }, { EventReaders }, { PageSessions }, { readPageFiles }, { LiveView }] =
+    await Promise.all([
+      import('./app.ts'),
+      import('./events.ts'),
+      import('./event-readers.ts'),
+      import('./page/sessions.ts'),
+      import('./page/files.ts'),
+      import('./page/live-view.ts'),
+    ]);
   const eventReaders = createEventReaders(options);
-  const app = createApp({ ...options, eventReaders, callerOf: who.callerOf });
+  const live = new LiveView(options);
+  const follow = (tell: Tell) => live.watch((json, id) => tell('changes', json, id));
+  const pageReaders = new EventReaders(options.clock, options.counters, follow, MAX_PAGE_READERS);
+  const endReaders = (matches: (requester: Requester | undefined) => boolean) => {
+    for (const readers of [eventReaders, pageReaders]) readers.end((request) => matches(who.requesterOf(request)));
+  };
+  const sessions = new PageSessions(options.clock, ({ id }) =>
+    endReaders((requester) => requester?.kind === 'session' && requester.id === id),
+  );
+  const pageFiles = await readPageFiles();
+  const app = createApp({ ...options, eventReaders, pageReaders, live, sessions, pageFiles, callerOf: who.callerOf });
   await app.ready();
-  const endEventsOf = (token: string) =>
-    eventReaders.end((request) => {
-      const requester = who.requesterOf(request);
-      return requester?.kind === 'token' && requester.name === token;
-    });
-  // A token that is made has no streams yet.
-  const stop = options.registry.tokens.onChange(endEventsOf);
+  const endOfToken = (token: string) => {
+    sessions.endOfToken(token);
+    endReaders((requester) => requester?.kind === 'token' && requester.name === token);
+  };
+  // A token that is made has no streams and sessions yet.
+  const stop = options.registry.tokens.onChange(endOfToken);
   return {
     handle: (request, response) => app.routing(request, response),
     close: () => {
       stop();
+      sessions.close();
       return app.close();
     },
-    endEvents: () => eventReaders.close(),
-    endEventsOf,
+    endEvents: () => {
+      eventReaders.close();
+      pageReaders.close();
+      live.close();
+    },
+    endOfToken,
   };
 }

@@ -2,15 +2,16 @@
 
 import type { IncomingMessage } from 'node:http';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, type RouteOptions } from 'fastify';
-import type { Refusal } from '../audit/index.ts';
+import type { Actor, Refusal } from '../audit/index.ts';
 import { BODY_LIMIT, type Clock, ERRORS, type ErrorCode, refuseDeep, SidekeyError } from '../base/index.ts';
 import type { Ledger } from '../delivery/index.ts';
+import type { Federation } from '../federation/index.ts';
 import type { Decisions, Identities } from '../identity/index.ts';
 import type { AuditStore, EntryRules, Registry, WarningsOf } from '../registry/index.ts';
 import type { Revoker } from '../revocation/index.ts';
 import type { ReservedNames } from '../spiffe/index.ts';
 import { type Counters, type LimitName, type Log, ownedLog } from '../telemetry/index.ts';
-import { type AdminCaller, checkRole, identify, type Requester } from './access.ts';
+import { type AdminCaller, checkRole, identify, isForwarded, type Requester } from './access.ts';
 import { actorOf, type ByOf } from './actor.ts';
 import { addAgentRoutes } from './agents.ts';
 import { addAliasRoutes } from './aliases.ts';
@@ -22,14 +23,20 @@ import { addDecisionRoutes } from './decisions.ts';
 import { addDeclaredRoutes } from './declared.ts';
 import { addDoctorRoutes, type SelfKnowledge } from './doctor.ts';
 import { addEntryRoutes } from './entries.ts';
+import { addPreviewRoutes } from './entry-preview.ts';
 import type { EventReaders } from './event-readers.ts';
 import { addEventRoutes } from './events.ts';
 import { addExplainRoutes, type ExplainRoutesParts } from './explain.ts';
+import { addFederationRoutes } from './federation.ts';
 import { addHealthRoutes, type Readiness } from './health.ts';
+import { addIssuanceRoutes } from './issuances.ts';
 import { addLogLevelRoutes, type LevelControl } from './log-level.ts';
 import { methodsOf } from './methods.ts';
 import { addMetricsRoute, type ReadMetrics } from './metrics.ts';
 import { openApiDocument } from './openapi.ts';
+import { addPageRoutes, type PageFiles } from './page/files.ts';
+import { addLiveRoutes, type LiveRoutesParts } from './page/live-routes.ts';
+import { addSessionRoutes, pageRequest, type SessionRoutesParts } from './page/session-routes.ts';
 import { sendProblem, toSidekeyError } from './problem.ts';
 import { addProxyRoutes } from './proxies.ts';
 import { schemaController } from './query.ts';
@@ -51,6 +58,7 @@ export interface AppOptions {
   readonly registry: Registry;
   readonly ca: AdminCa;
   readonly revoker: Revoker;
+  readonly federation: Federation;
   /** The rules for reading entries. */
   readonly entryRules: EntryRules;
   /** The warnings for accepted entries that probably do not do what was meant. */
@@ -63,6 +71,13 @@ export interface AppOptions {
   readonly self: SelfKnowledge;
   readonly backup: BackupRouteParts['backup'];
   readonly eventReaders: EventReaders;
+  readonly sessions: SessionRoutesParts['sessions'];
+  readonly live: LiveRoutesParts['live'];
+  readonly pageReaders: EventReaders;
+  readonly judge: LiveRoutesParts['judge'];
+  readonly tcpListener: SessionRoutesParts['tcpListener'];
+  /** Undefined: the page was not built. */
+  readonly pageFiles: PageFiles | undefined;
   readonly ready: () => Readiness;
   readonly metrics: ReadMetrics;
   readonly logLevel: LevelControl;
@@ -88,6 +103,14 @@ export interface AppOptions {
   readonly hosts: readonly string[];
 }
 
+/** Headers of answers to the page. */
+const PRIVATE = {
+  'cache-control': 'no-store',
+  'x-content-type-options': 'nosniff',
+  'cross-origin-resource-policy': 'same-origin',
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+};
+
 /** Statuses of refused callers. */
 const REFUSED: ReadonlySet<number> = new Set([401, 403]);
 /** Statuses of refused changes. */
@@ -98,11 +121,12 @@ const LIMIT_OF: Partial<Record<ErrorCode, LimitName>> = {
   ERR_TOO_LARGE: 'adminBodyBytes',
   ERR_TOO_MANY_READERS: 'eventReaders',
   ERR_ROTATION_LIMIT: 'authorities',
+  ERR_TOO_MANY_LINKS: 'pageLinks',
 };
 
 export function createApp(options: AppOptions): FastifyInstance {
   const { callerOf, counters, log, requests, version } = options;
-  const byOf: ByOf = ({ raw, requester }) => actorOf(callerOf(raw)!, requester);
+  const byOf: ByOf = ({ raw, requester }) => actorIn(callerOf(raw)!, raw, requester);
   const refusedLog = ownedLog(log, 'refused admin callers');
   const routes: RouteOptions[] = [];
   const needs = new Map<string, Needs>();
@@ -126,6 +150,8 @@ export function createApp(options: AppOptions): FastifyInstance {
       const { method, routeOptions } = request;
       const needed = needs.get(`${method} ${routeOptions.url}`) ?? NEEDS_OF_UNKNOWN;
       request.requester = requesterOf(request, callerOf(request.raw), needed, options);
+      // What a session may read is not kept by its browser, and no other site gets at it.
+      if (request.requester?.kind === 'session') reply.headers(PRIVATE);
       checkRole(request.requester, needed);
       if (request.requester !== undefined && needed !== 'open') options.admit(request.raw, request.requester);
     } catch (thrown) {
@@ -155,7 +181,7 @@ export function createApp(options: AppOptions): FastifyInstance {
       // The pattern of the path: the path itself may be anything.
       options.onRefused({
         action: 'admin.refused',
-        by: actorOf(caller, requester),
+        by: actorIn(caller, raw, requester),
         code: error.code,
         what: `${method} ${routeOptions.url ?? '(no such path)'}`,
       });
@@ -176,20 +202,26 @@ export function createApp(options: AppOptions): FastifyInstance {
 
   addEntryRoutes(app, options, byOf);
   addDeclaredRoutes(app, { ...options, ...options.explain }, byOf);
+  addPreviewRoutes(app, { ...options, ...options.explain });
   addBundleRoutes(app, options, byOf);
+  addFederationRoutes(app, options, byOf);
   addAliasRoutes(app, options.registry, byOf, options.reservedNames);
   addCaRoutes(app, options.ca, byOf);
   addRevocationRoutes(app, options, byOf);
   addProxyRoutes(app, options);
   addDecisionRoutes(app, options.decisions);
+  addIssuanceRoutes(app, options);
   addAuditRoutes(app, options.audit);
   addExplainRoutes(app, { ...options, ...options.explain });
   addDoctorRoutes(app, options);
   addBackupRoutes(app, options, byOf);
-  addEventRoutes(app, options.eventReaders);
+  addEventRoutes(app, options.eventReaders, options.sessions);
   addTokenRoutes(app, options, byOf);
   addAgentRoutes(app, options, byOf);
   addHealthRoutes(app, options.ready);
+  addSessionRoutes(app, options, byOf);
+  addPageRoutes(app, options.pageFiles);
+  addLiveRoutes(app, options);
   addMetricsRoute(app, options.metrics);
   addLogLevelRoutes(app, options, byOf);
   let document: Record<string, unknown> | undefined;
@@ -219,7 +251,18 @@ function pathOf(url: string): string {
 }
 
 function logged(caller: AdminCaller | undefined, requester: Requester | undefined): object | undefined {
-  return requester?.kind === 'token' ? { ...caller, token_name: requester.name } : caller;
+  switch (requester?.kind) {
+    case 'token':
+      return { ...caller, token_name: requester.name };
+    case 'session':
+      return { ...caller, session: requester.id, session_name: requester.name };
+    default:
+      return caller;
+  }
+}
+
+function actorIn(caller: AdminCaller, { headers }: IncomingMessage, requester: Requester | undefined): Actor {
+  return actorOf(caller, requester, isForwarded(caller, headers));
 }
 
 /** See {@link identify}. */
@@ -227,13 +270,12 @@ function requesterOf(
   request: FastifyRequest,
   caller: AdminCaller | undefined,
   needs: Needs,
-  { token, registry, hosts, clock }: AppOptions,
+  { token, registry, sessions, hosts, clock }: AppOptions,
 ): Requester | undefined {
   if (caller === undefined) throw new SidekeyError('ERR_FORBIDDEN', 'the kernel does not say which process is calling');
-  const { host, authorization } = request.headers;
   const { tokens } = registry;
-  const rules = { ownerUid: process.geteuid!(), token: token(), tokens, hosts, now: clock.now() };
-  return identify(caller, { host, authorization, needs }, rules);
+  const rules = { ownerUid: process.geteuid!(), token: token(), tokens, sessions, hosts, now: clock.now() };
+  return identify(caller, { ...pageRequest(request.raw), needs }, rules);
 }
 
 const UTF8 = new TextDecoder('utf-8', { fatal: true });

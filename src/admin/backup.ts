@@ -1,17 +1,14 @@
 /** `POST /v1/backup`: a backup of the server, as a tar archive in clear. It has the keys, so it never leaves over TCP. */
 
-import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
 import { type Clock, SidekeyError } from '../base/index.ts';
 import type { AuditStore } from '../registry/index.ts';
-import type { AdminCaller } from './access.ts';
 import type { ByOf } from './actor.ts';
 
 export interface BackupRouteParts {
   /** Takes a snapshot and returns its archive. @throws ERR_BACKUP_RUNNING, ERR_STORE */
   readonly backup: () => Promise<AsyncGenerator<Buffer>>;
-  readonly callerOf: (request: IncomingMessage) => AdminCaller | undefined;
   readonly audit: AuditStore;
   readonly clock: Clock;
 }
@@ -22,7 +19,7 @@ const MEDIA_TYPE = 'application/x-tar';
 const SILENCE_MS = 60_000;
 
 export function addBackupRoutes(app: FastifyInstance, parts: BackupRouteParts, byOf: ByOf): void {
-  const { backup, callerOf, audit, clock } = parts;
+  const { backup, audit, clock } = parts;
   app.post(
     '/v1/backup',
     {
@@ -34,7 +31,8 @@ export function addBackupRoutes(app: FastifyInstance, parts: BackupRouteParts, b
       },
     },
     async (request, reply) => {
-      if (callerOf(request.raw)?.via !== 'unix') {
+      // A session of the page that comes over the socket is not the user of the socket.
+      if (request.requester?.kind !== 'unix') {
         throw new SidekeyError(
           'ERR_UNIX_SOCKET_ONLY',
           "a backup has the authorities' keys, which are never sent over TCP: run sidekey backup on this host, as the user of the server or as root, without --admin-url",

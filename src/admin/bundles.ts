@@ -1,6 +1,5 @@
 /** Routes for trust bundles: the server's own, and those of other trust domains, which are set by hand. */
 
-import { X509Certificate } from 'node:crypto';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Static } from 'typebox';
 import { type Clock, type Problem, SidekeyError } from '../base/index.ts';
@@ -15,8 +14,9 @@ import {
 } from '../registry/index.ts';
 import { bundleDocument, oidcJwks, type TrustBundle } from '../spiffe/index.ts';
 import type { ByOf } from './actor.ts';
+import { endOf } from './federation.ts';
 import * as schema from './schema.ts';
-import { time } from './time.ts';
+import { maybeTime, time } from './time.ts';
 
 const PEM = 'application/x-pem-file';
 
@@ -96,14 +96,17 @@ export function addBundleRoutes(app: FastifyInstance, parts: BundleRoutesParts, 
     {
       schema: {
         operationId: 'deleteForeignBundle',
-        summary: 'Delete the bundle of another trust domain',
+        errors: ['ERR_RELATIONSHIP'],
+        summary: 'Delete the bundle of another trust domain, which is not one of a federation relationship',
         params: schema.BUNDLE_PARAMS,
         response: { 204: schema.NOTHING },
       },
     },
     async (request, reply) => {
       const name = parseForeignTrustDomain(request.params.trust_domain, registry.trustDomain);
-      await registry.federatedBundles.delete(name, byOf(request));
+      await registry.federatedBundles.delete(name, byOf(request), () => {
+        if (registry.relationships.get(name) !== undefined) throw ofRelationship(name);
+      });
       return reply.code(204).send();
     },
   );
@@ -133,6 +136,7 @@ function addSetRoute(scope: FastifyInstance, { registry, clock }: BundleRoutesPa
       const isPem = mediaType(headers['content-type'] ?? '') === PEM;
       const input = isPem ? parseBundlePem(String(body ?? ''), rules) : parseBundleDocument(body, rules);
       checkSequence(input, federatedBundles.get(trustDomain), warn);
+      if (registry.relationships.get(trustDomain) !== undefined) warn(willBeReplaced(trustDomain));
       const { value, created } = await federatedBundles.set(trustDomain, input, byOf(request));
       return reply.code(created ? 201 : 200).send({ ...summary(value), warnings });
     },
@@ -156,19 +160,34 @@ function sendBundle(
     : reply.send(bundleDocument(bundle));
 }
 
+function willBeReplaced(trustDomain: string): Problem {
+  return {
+    path: '',
+    problem: `the bundle of ${trustDomain} is fetched from its endpoint too, for a federation relationship`,
+    rule: 'the next successful fetch replaces the one that is set now',
+  };
+}
+
+function ofRelationship(trustDomain: string): SidekeyError {
+  return new SidekeyError(
+    'ERR_RELATIONSHIP',
+    `the bundle of ${trustDomain} is fetched for a federation relationship, and would come back: delete both with sidekey federation delete ${trustDomain}`,
+  );
+}
+
 /** The media type without parameters, in lower case. */
 function mediaType(header: string): string {
   return header.split(';', 1)[0]!.trim().toLowerCase();
 }
 
 function summary(bundle: FederatedBundle): schema.BundleJson {
-  const ends = bundle.x509Authorities.map((der) => new X509Certificate(der).validToDate.getTime());
   return {
     trust_domain: bundle.trustDomain,
     spiffe_sequence: bundle.sequenceNumber,
     spiffe_refresh_hint: bundle.refreshHint ?? null,
+    source: bundle.source,
     authorities: bundle.x509Authorities.length,
-    expires_at: time(Math.max(...ends)),
+    expires_at: maybeTime(endOf(bundle)),
     updated_at: time(bundle.updatedAt),
   };
 }

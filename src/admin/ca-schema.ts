@@ -54,6 +54,10 @@ const Authority = titled(
         description:
           'of the published root that is next: when it signs if all proxies have acknowledged it by then; of the published JWT key: when it signs',
       }),
+      fetched_at: Type.Union([Timestamp, Type.Null()], {
+        description:
+          'of an authority that is to sign next: it does not sign before, since other trust domains may not have fetched the bundle with it; null: they do not fetch it',
+      }),
       leaves_at: Type.Union([Timestamp, Type.Null()], { description: 'of a carried root: when it leaves the bundle' }),
       waits_for: Type.Array(LaggingProxyObject, {
         description:

@@ -130,8 +130,11 @@ function readRole(body: unknown): AuthorityInfo['role'] {
   throw SidekeyError.badInput([{ path: '/role', problem: 'it is not a role of an authority', rule }]);
 }
 
-/** The authorities and their upstream, as `GET /v1/ca` answers. */
-export function listAuthorities(ca: Pick<AdminCa, 'authorities' | 'upstream'>): AuthoritiesJson {
+/**
+ * The authorities and their upstream, as `GET /v1/ca` answers.
+ * @param listed maximum number of proxies per authority
+ */
+export function listAuthorities(ca: Pick<AdminCa, 'authorities' | 'upstream'>, listed = LISTED): AuthoritiesJson {
   const upstream = ca.upstream();
   return {
     authorities: ca.authorities().map((authority) => ({
@@ -145,8 +148,9 @@ export function listAuthorities(ca: Pick<AdminCa, 'authorities' | 'upstream'>): 
       subject: authority.subject,
       is_upstreams: authority.isUpstreams,
       signs_after: maybeTime(authority.signsAfter),
+      fetched_at: maybeTime(authority.fetchedAt),
       leaves_at: maybeTime(authority.leavesAt),
-      waits_for: Iterator.from(authority.waitsFor).take(LISTED).map(proxyJson).toArray(),
+      waits_for: Iterator.from(authority.waitsFor).take(listed).map(proxyJson).toArray(),
     })),
     upstream: upstream === undefined ? null : upstreamJson(upstream),
   };

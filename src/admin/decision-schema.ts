@@ -54,6 +54,9 @@ export const DECISION_PARAMS = Type.Object({ id: Type.String() });
 export const DECISION_QUERY = Type.Object({
   pid: Type.Optional(Type.Integer({ minimum: 0, maximum: 4_294_967_295, description: 'give the pid of a process' })),
   spiffe_id: Type.Optional(Type.String({ description: 'decisions on names that stand for this SPIFFE ID' })),
+  connection: Type.Optional(
+    Type.String({ description: 'only this connection, as /v1/proxies has it; not those of a former process' }),
+  ),
   reason: Type.Optional(Type.String({ description: 'the reason for holding the name, or an error code' })),
   limit: Type.Integer({ minimum: 1, maximum: 1000, default: 100, description: 'give an integer from 1 to 1000' }),
   cursor: Type.Optional(Type.Integer({ minimum: 1, description: 'give the next_cursor of the previous page' })),

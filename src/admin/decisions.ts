@@ -27,8 +27,10 @@ export function addDecisionRoutes(app: FastifyInstance, decisions: Pick<Decision
         response: { 200: DECISION_PAGE },
       },
     },
-    async ({ query: { spiffe_id: spiffeId, ...rest } }) => {
-      const page = await decisions.list({ ...rest, ...(spiffeId === undefined ? {} : { spiffeId }) });
+    async ({ query: { spiffe_id: spiffeId, connection: id, ...rest } }) => {
+      // The ids of connections begin anew with each process.
+      const connection = id === undefined ? {} : { connection: { id, since: performance.timeOrigin } };
+      const page = await decisions.list({ ...rest, ...connection, ...(spiffeId === undefined ? {} : { spiffeId }) });
       return { decisions: page.decisions.map(toJson), next_cursor: String(page.nextCursor ?? '') };
     },
   );

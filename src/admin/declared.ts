@@ -6,9 +6,8 @@ import type { Static } from 'typebox';
 import type { Inspect } from '../attest/index.ts';
 import { ENTRIES_BODY_LIMIT, FILE_SOURCE, refuseDeep, SidekeyError, Slices } from '../base/index.ts';
 import { parseWithList } from '../entries-file/index.ts';
-import type { CallerPreview, Identities } from '../identity/index.ts';
+import type { Identities } from '../identity/index.ts';
 import {
-  differingFields,
   type Entry,
   type EntryChange,
   type EntryInput,
@@ -22,9 +21,9 @@ import {
   storedAs,
   type WarningsOf,
 } from '../registry/index.ts';
-import { formatSelector } from '../spiffe/index.ts';
 import type { Log } from '../telemetry/index.ts';
 import type { ByOf } from './actor.ts';
+import { differingFieldsOf, effectsOfChanges } from './effects.ts';
 import { tellWarnings } from './entries.ts';
 import { onlyMembers, readSource } from './entry-requests.ts';
 import { inSlices } from './json-pieces.ts';
@@ -41,8 +40,6 @@ interface DeclaredRoutesParts {
   readonly log: Log;
 }
 
-/** Maximum number of processes that a dry run lists. */
-const MOST_CALLERS = 1_000;
 /** Maximum number of bodies in memory at once; further requests wait before theirs is read. */
 const MOST_AT_ONCE = 2;
 
@@ -130,16 +127,6 @@ function* pieces(changes: SourceChanges, more: object): Generator<string> {
     .join('')}}`;
 }
 
-/** Fields that each change sets. */
-const ALWAYS_NEW: ReadonlySet<string> = new Set(['updated_at', 'revision_number']);
-
-function differenceOf(before: Entry, after: Entry) {
-  const fields = differingFields(before, after)
-    .map(([key, { name, show }]) => ({ name, before: show(before[key] as never), after: show(after[key] as never) }))
-    .filter(({ name }) => !ALWAYS_NEW.has(name));
-  return { id: after.id, spiffe_id: after.spiffeId, fields };
-}
-
 /** Number of entries whose warnings are found between two checks of the time. */
 const BATCH = 200;
 
@@ -177,8 +164,7 @@ async function effectsOf(
   changes: SourceChanges,
   { identities, inspect }: DeclaredRoutesParts,
 ): Promise<schema.EffectsJson> {
-  const { callers, more, unread } = await identities.preview(changesOf(changes), MOST_CALLERS, factsBy(inspect));
-  return { callers: callers.map(callerToJson), more, unread };
+  return effectsOfChanges(changesOf(changes), { identities, inspect });
 }
 
 /** The changes as the registry would report them. */
@@ -190,25 +176,6 @@ function changesOf({ created, changed, replaced, deleted }: SourceChanges): Entr
   ];
 }
 
-function factsBy(inspect: Inspect): (pid: number) => Promise<ReadonlySet<string> | undefined> {
-  return async (pid) => {
-    try {
-      const { attestors } = await inspect(pid);
-      if (attestors.some(({ error }) => error !== undefined)) return undefined;
-      return new Set(attestors.flatMap(({ found }) => found.map(formatSelector)));
-    } catch {
-      return undefined;
-    }
-  };
-}
-
-function callerToJson({ mayGain, byDefault, ...caller }: CallerPreview): schema.EffectsJson['callers'][number] {
-  return {
-    ...caller,
-    gained: [...caller.gained],
-    lost: [...caller.lost],
-    changed: [...caller.changed],
-    may_gain: [...mayGain],
-    default: byDefault ?? null,
-  };
+function differenceOf(before: Entry, after: Entry) {
+  return { id: after.id, spiffe_id: after.spiffeId, fields: differingFieldsOf(before, after) };
 }

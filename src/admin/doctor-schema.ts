@@ -126,6 +126,43 @@ export const DOCTOR = titled(
         ),
         description: 'TLS of the admin API on TCP; null: there is none',
       },
+      published_bundle: {
+        ...maybe(
+          Type.Object(
+            {
+              sequence: { ...Count, description: 'spiffe_sequence of the document' },
+              refresh_hint: { ...Count, description: 'seconds' },
+              endpoint: maybe(
+                Type.Object(
+                  {
+                    address: Type.String(),
+                    port: Type.Integer(),
+                    profile: Type.Union([Type.Literal('https_spiffe'), Type.Literal('https_web')]),
+                    spiffe_id: { ...MaybeText, description: 'of its certificate, with https_spiffe' },
+                    cert_file: { ...MaybeText, description: 'with https_web' },
+                    key_file: MaybeText,
+                    not_after: { ...MaybeTimestamp, description: 'of the certificate in use; null: there is none yet' },
+                    problem: { ...MaybeText, description: 'why there is no newer certificate; null: nothing is wrong' },
+                  },
+                  { ...CLOSED, description: 'the bundle endpoint; null: there is none' },
+                ),
+              ),
+              file: maybe(
+                Type.Object(
+                  {
+                    path: Type.String(),
+                    problem: { ...MaybeText, description: 'why it does not have the present document; null: it has' },
+                    open_to: Type.Array(Type.String(), { description: 'other users that can change it' }),
+                  },
+                  { ...CLOSED, description: 'the file that has the document; null: there is none' },
+                ),
+              ),
+            },
+            CLOSED,
+          ),
+        ),
+        description: 'the bundle that other trust domains fetch; null: it is not published',
+      },
       attestors: Type.Array(
         Type.Object(
           { name: Type.String(), error: MaybeText },
@@ -261,6 +298,30 @@ export const DOCTOR = titled(
         ),
         { description: 'users that entries name and whose processes can not connect to the pipe' },
       ),
+      relationships: Type.Object(
+        {
+          count: Count,
+          troubled: Type.Integer({
+            minimum: 0,
+            description: 'those whose last fetch failed, or brought nothing to trust',
+          }),
+          sample: Type.Array(
+            Type.Object(
+              {
+                trust_domain: Type.String(),
+                state: Type.Enum(['failing', 'stale-bootstrap', 'revoked']),
+                message: Type.Union([Type.String(), Type.Null()]),
+                fix: Type.Union([Type.String(), Type.Null()]),
+                expires_at: Type.Union([Type.String({ format: 'date-time' }), Type.Null()], {
+                  description: 'when the present bundle ends; null: there is none',
+                }),
+              },
+              CLOSED,
+            ),
+          ),
+        },
+        { ...CLOSED, description: 'federation relationships' },
+      ),
       unset_bundles: Type.Array(
         Type.Object(
           { trust_domain: Type.String(), entries: Count, entry_id: Type.String(), spiffe_id: Type.String() },
@@ -269,7 +330,14 @@ export const DOCTOR = titled(
         { description: 'trust domains that entries federate with, and whose bundles are not set' },
       ),
       entries: Type.Object(
-        { total: Count, expired: FAULTS, unproducible: FAULTS, shadowed: FAULTS, 'never-issued': FAULTS },
+        {
+          total: Count,
+          reserved: FAULTS,
+          expired: FAULTS,
+          unproducible: FAULTS,
+          shadowed: FAULTS,
+          'never-issued': FAULTS,
+        },
         CLOSED,
       ),
     },

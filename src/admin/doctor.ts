@@ -6,6 +6,7 @@ import { isSecret, type UnreachableUsers } from '../attest/index.ts';
 import { type Clock, FILE_SOURCE, Slices } from '../base/index.ts';
 import type { CertificateAuthority } from '../ca/index.ts';
 import { declaredLines } from '../entries-file/index.ts';
+import type { Federation } from '../federation/index.ts';
 import { type Decisions, type Identities, withheldEntries } from '../identity/index.ts';
 import {
   type Entry,
@@ -16,9 +17,10 @@ import {
   isExpired,
   type Registry,
 } from '../registry/index.ts';
-import { formatSelector, type TrustDomain } from '../spiffe/index.ts';
+import { EVERY_DOMAIN, formatSelector, type TrustDomain } from '../spiffe/index.ts';
 import { listAuthorities } from './ca.ts';
 import { DOCTOR, type DoctorJson } from './doctor-schema.ts';
+import { endOf } from './federation.ts';
 import { issuedOf } from './issued.ts';
 import { maybeTime, time } from './time.ts';
 
@@ -45,6 +47,7 @@ export interface SelfKnowledge {
       | 'failed_reloads'
       | 'passphrase_files'
       | 'admin_tls'
+      | 'published_bundle'
       | 'attestors'
       | 'proc'
       | 'disk'
@@ -56,7 +59,7 @@ export interface SelfKnowledge {
       | 'ambiguous_labels'
     >
   >;
-  readonly issuances: Pick<IssuanceStore, 'newest' | 'issuedOf'>;
+  readonly issuances: Pick<IssuanceStore, 'newest' | 'issuedOf' | 'search'>;
   readonly whyNever: EntryFaultsParts['whyNever'];
   readonly meant: EntryFaultsParts['meant'];
   /** The file that declares entries; undefined: none does. */
@@ -73,6 +76,7 @@ export interface DoctorRoutesParts {
   readonly ca: Pick<CertificateAuthority, 'authorities' | 'upstream' | 'revocationLists' | 'whyNotRevocable'>;
   readonly registry: Registry;
   readonly decisions: Pick<Decisions, 'list'>;
+  readonly federation: Pick<Federation, 'list'>;
   readonly explain: { readonly identities: Pick<Identities, 'withheld' | 'unrendered'> };
   readonly clock: Clock;
   readonly version: string;
@@ -95,38 +99,62 @@ export function addDoctorRoutes(app: FastifyInstance, parts: DoctorRoutesParts):
         response: { 200: DOCTOR },
       },
     },
-    async (): Promise<DoctorJson> => {
-      const { self, ca, registry, clock, version } = parts;
-      const now = clock.now();
-      const [newest] = await self.issuances.newest({ limit: 1 });
-      const { unseen, ...looked } = await self.look();
-      const { unfinished, ...requirements } = await requirementsOf(parts, now);
-      return {
-        at: time(now),
-        version,
-        trust_domain: registry.trustDomain,
-        pid: process.pid,
-        uid: process.geteuid!(),
-        ...looked,
-        unseen: unfinished === undefined ? unseen : [...unseen, { what: USERS, error: unfinished }],
-        ...listAuthorities(ca),
-        revocation: {
-          revoked: registry.revocations.size,
-          lists: ca.revocationLists().map(({ authorityId, nextUpdate }) => {
-            return { authority_id: authorityId, next_update: time(nextUpdate) };
-          }),
-          why_not: ca.whyNotRevocable() ?? null,
-        },
-        last_issued_at: newest === undefined ? null : time(newest.issuedAt),
-        usage: self.usage(),
-        unseen_callers: await unseenCallers(parts.decisions),
-        withheld: await withheldOf(parts, now),
-        unrendered: await unrenderedOf(parts),
-        entries: await entriesOf(parts, now),
-        ...requirements,
-      };
-    },
+    () => doctorReport(parts),
   );
+}
+
+/** What the server knows of itself. @throws ERR_STORE */
+export async function doctorReport(parts: DoctorRoutesParts): Promise<DoctorJson> {
+  const { self, ca, registry, clock, version } = parts;
+  const now = clock.now();
+  const [newest] = await self.issuances.newest({ limit: 1 });
+  const { unseen, ...looked } = await self.look();
+  const { unfinished, ...requirements } = await requirementsOf(parts, now);
+  return {
+    at: time(now),
+    version,
+    trust_domain: registry.trustDomain,
+    pid: process.pid,
+    uid: process.geteuid!(),
+    ...looked,
+    unseen: unfinished === undefined ? unseen : [...unseen, { what: USERS, error: unfinished }],
+    ...listAuthorities(ca),
+    revocation: {
+      revoked: registry.revocations.size,
+      lists: ca.revocationLists().map(({ authorityId, nextUpdate }) => {
+        return { authority_id: authorityId, next_update: time(nextUpdate) };
+      }),
+      why_not: ca.whyNotRevocable() ?? null,
+    },
+    last_issued_at: newest === undefined ? null : time(newest.issuedAt),
+    usage: self.usage(),
+    unseen_callers: await unseenCallers(parts.decisions),
+    withheld: await withheldOf(parts, now),
+    unrendered: await unrenderedOf(parts),
+    relationships: relationshipsOf(parts.federation),
+    entries: await entriesOf(parts, now),
+    ...requirements,
+  };
+}
+
+const WORST_FIRST = ['revoked', 'stale-bootstrap', 'failing'] as const;
+
+function relationshipsOf(federation: DoctorRoutesParts['federation']): DoctorJson['relationships'] {
+  const all = federation.list();
+  const troubled = WORST_FIRST.flatMap((state) =>
+    all.filter(({ status }) => status.state === state).map((view) => ({ ...view, state })),
+  );
+  return {
+    count: all.length,
+    troubled: troubled.length,
+    sample: troubled.slice(0, SAMPLE).map(({ relationship, status, bundle, state }) => ({
+      trust_domain: relationship.trustDomain,
+      state,
+      message: status.error?.message ?? null,
+      fix: status.error?.fix ?? null,
+      expires_at: maybeTime(bundle && endOf(bundle)),
+    })),
+  };
 }
 
 async function withheldOf(
@@ -177,7 +205,7 @@ async function unrenderedOf({ explain: { identities }, self }: DoctorRoutesParts
 
 async function entriesOf({ registry, self }: DoctorRoutesParts, now: number): Promise<DoctorJson['entries']> {
   const none = (): Faults => ({ count: 0, sample: [] });
-  const faults = { expired: none(), unproducible: none(), shadowed: none(), 'never-issued': none() };
+  const faults = { reserved: none(), expired: none(), unproducible: none(), shadowed: none(), 'never-issued': none() };
   const issued = await issuedOf([...new Set(registry.spiffeIds())], self.issuances);
   const slices = new Slices();
   for (const fault of entryFaults({ registry, issued, whyNever: self.whyNever, meant: self.meant, now })) {
@@ -201,6 +229,7 @@ async function entriesOf({ registry, self }: DoctorRoutesParts, now: number): Pr
   });
   return {
     total: registry.size,
+    reserved: toJson(faults.reserved),
     expired: toJson(faults.expired),
     unproducible: toJson(faults.unproducible),
     shadowed: toJson(faults.shadowed),
@@ -238,7 +267,7 @@ async function requirementsOf(
       if (isExpired(entry, now)) continue;
       for (const uid of uidsOf(entry, self)) if (!byUid.has(uid) && byUid.size < MAX_USERS) byUid.set(uid, entry);
       for (const domain of entry.federatesWith) {
-        if (registry.federatedBundles.get(domain) !== undefined) continue;
+        if (domain === EVERY_DOMAIN || registry.federatedBundles.get(domain) !== undefined) continue;
         const known = unset.get(domain);
         unset.set(domain, { count: (known?.count ?? 0) + 1, entry: known?.entry ?? entry });
       }

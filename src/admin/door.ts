@@ -6,10 +6,10 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { type Clock, type ErrorCode, SidekeyError } from '../base/index.ts';
+import type { ServerTls } from '../https/index.ts';
 import { type Counters, type Log, Rarely } from '../telemetry/index.ts';
 import type { AdminCaller } from './access.ts';
 import { endWithProblem, rawProblem } from './problem.ts';
-import type { AdminTls } from './tls.ts';
 import { UnderTls } from './under-tls.ts';
 
 export interface DoorOptions {
@@ -20,7 +20,7 @@ export interface DoorOptions {
   readonly handle: (request: IncomingMessage, response: ServerResponse, caller: AdminCaller) => void;
   readonly maxConnections: number;
   /** Undefined: clear text. */
-  readonly tls?: AdminTls | undefined;
+  readonly tls?: ServerTls | undefined;
   readonly clock: Clock;
   readonly log: Log;
   readonly counters: Counters;

@@ -9,9 +9,12 @@ import type { ENTRY_QUERY } from './schema.ts';
 /** Sources that `PUT` may not declare: single entries over REST, and the file of `--entries`. */
 const RESERVED_SOURCES: readonly string[] = ['api', 'file'];
 
+/** Maximum length of a search. */
+const MAX_SEARCH = 300;
+
 /** A filter that nothing can match is refused as a mistake. @throws ERR_BAD_INPUT */
 export function readListQuery(query: Static<typeof ENTRY_QUERY>): ListQuery {
-  const { spiffe_id: spiffeId, selector: selectors, hint, limit, cursor } = query;
+  const { spiffe_id: spiffeId, selector: selectors, hint, search, source, limit, cursor } = query;
   if (spiffeId !== undefined) checkSpiffeId(spiffeId);
   for (const selector of selectors ?? []) {
     if (splitSelector(selector) !== undefined) continue;
@@ -21,11 +24,15 @@ export function readListQuery(query: Static<typeof ENTRY_QUERY>): ListQuery {
       'a selector is type:value, such as unix:uid:1000, or !type:value',
     );
   }
+  if (search !== undefined && search.length > MAX_SEARCH)
+    throw badMember('?search', `it has ${search.length} characters`, `it has at most ${MAX_SEARCH} characters`);
   return {
     limit,
     ...(spiffeId === undefined ? {} : { spiffeId }),
     ...(selectors === undefined ? {} : { selectors }),
     ...(hint === undefined ? {} : { hint }),
+    ...(search === undefined || search === '' ? {} : { search }),
+    ...(source === undefined ? {} : { source }),
     ...(cursor === undefined || cursor === '' ? {} : { cursor }),
   };
 }

@@ -26,8 +26,8 @@ const HEADERS = {
   connection: 'close',
 };
 
-/** Sends an event: its name and data. */
-export type Tell = (event: string, data: object) => void;
+/** Sends an event: its name, its data or their JSON, and the id by which a reader resumes after it. */
+export type Tell = (event: string, data: object | string, id?: string) => void;
 
 export class EventReaders {
   readonly #clock: Clock;
@@ -41,9 +41,14 @@ export class EventReaders {
   /** Events of this turn of the event loop. */
   #events = '';
   #closed = false;
+  readonly #most: number;
 
-  /** @param listen called for the first reader; returns a function that stops, called after the last reader left */
-  constructor(clock: Clock, counters: Counters, listen: (tell: Tell) => () => void) {
+  /**
+   * @param listen called for the first reader; returns a function that stops, called after the last reader left
+   * @param most maximum number of readers
+   */
+  constructor(clock: Clock, counters: Counters, listen: (tell: Tell) => () => void, most: number = MAX_READERS) {
+    this.#most = most;
     this.#clock = clock;
     this.#counters = counters;
     this.#listen = listen;
@@ -52,14 +57,15 @@ export class EventReaders {
   /**
    * Streams events from now on.
    * @param until when the reader's right to them ends, in milliseconds since the epoch; 0: never
+   * @param greeting the text that it gets first
    * @throws ERR_TOO_MANY_READERS, ERR_NOT_READY, with the response untouched
    */
-  add(response: ServerResponse, until: number): void {
+  add(response: ServerResponse, until: number, greeting: () => string = () => ':\n\n'): void {
     if (this.#closed) throw new SidekeyError('ERR_NOT_READY', 'the server is stopping');
-    if (this.#open.size >= MAX_READERS) {
+    if (this.#open.size >= this.#most) {
       throw new SidekeyError(
         'ERR_TOO_MANY_READERS',
-        `${MAX_READERS} clients read events already, which is the maximum; end one of them`,
+        `${this.#most} clients read events already, which is the maximum; end one of them`,
       );
     }
     // Earlier events of this turn are not for the new reader.
@@ -74,9 +80,9 @@ export class EventReaders {
       this.#open.delete(response);
       this.#remove(response);
     });
-    this.#stopListening ??= this.#listen((event, data) => this.#add(event, data));
+    this.#stopListening ??= this.#listen((event, data, id) => this.#add(event, data, id));
     this.#heartbeat ??= this.#beatLater();
-    response.writeHead(200, HEADERS).write(':\n\n');
+    response.writeHead(200, HEADERS).write(greeting());
   }
 
   /** Ends every response and refuses new readers. */
@@ -95,10 +101,11 @@ export class EventReaders {
     }
   }
 
-  #add(event: string, data: object): void {
+  #add(event: string, data: object | string, id?: string): void {
     if (this.#readers.size === 0) return;
     if (this.#events === '') setImmediate(() => this.#flush());
-    this.#events += `event: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
+    const json = typeof data === 'string' ? data : JSON.stringify(data);
+    this.#events += `event: ${event}\n${id === undefined ? '' : `id: ${id}\n`}data: ${json}\n\n`;
     if (this.#events.length > MAX_WAITING) this.#flush();
   }
 

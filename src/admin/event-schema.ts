@@ -3,6 +3,7 @@
 import Type, { type Static } from 'typebox';
 import { ISSUANCE_KINDS, REVOCATION_REASON_NAMES } from '../base/index.ts';
 import { AUTHORITY_STATES, type AuthorityMove } from '../ca/index.ts';
+import { RELATIONSHIP_STATES } from '../federation/index.ts';
 import { titled } from './titled.ts';
 
 const CLOSED = { additionalProperties: false } as const;
@@ -91,6 +92,34 @@ const AUTHORITY_EVENT = titled(
   ),
 );
 
+const RELATIONSHIP_EVENT = titled(
+  'RelationshipEvent',
+  Type.Object(
+    {
+      at: Timestamp,
+      trust_domain: Type.String(),
+      state: Type.Enum([...RELATIONSHIP_STATES]),
+      before: Type.Enum([...RELATIONSHIP_STATES]),
+      detail: Type.Union([Type.String(), Type.Null()], { description: 'why the last fetch failed' }),
+    },
+    { ...CLOSED, description: 'of relationship_moved' },
+  ),
+);
+
+const BUNDLE_EVENT = titled(
+  'BundleEvent',
+  Type.Object(
+    {
+      at: Timestamp,
+      trust_domain: Type.String(),
+      source: Type.Union([Type.Enum(['manual', 'polled']), Type.Null()], { description: 'null: it was deleted' }),
+      spiffe_sequence: Type.Union([Type.String(), Type.Null()]),
+      authorities: Type.Integer({ minimum: 0 }),
+    },
+    { ...CLOSED, description: 'of bundle_changed and bundle_deleted: the bundle of another trust domain' },
+  ),
+);
+
 const LAGGED_EVENT = titled(
   'LaggedEvent',
   Type.Object({ at: Timestamp, detail: Type.String() }, { ...CLOSED, description: 'of lagged' }),
@@ -100,10 +129,21 @@ export type StreamEventJson = Static<typeof STREAM_EVENT>;
 export type EntryEventJson = Static<typeof ENTRY_EVENT>;
 export type AuthorityEventJson = Static<typeof AUTHORITY_EVENT>;
 export type RevocationEventJson = Static<typeof REVOCATION_EVENT>;
+export type RelationshipEventJson = Static<typeof RELATIONSHIP_EVENT>;
+export type BundleEventJson = Static<typeof BUNDLE_EVENT>;
 export type IssuanceEventJson = Static<typeof ISSUANCE_EVENT>;
 
 /** The data of one event. */
 export const EVENT = titled(
   'Event',
-  Type.Union([STREAM_EVENT, ENTRY_EVENT, ISSUANCE_EVENT, REVOCATION_EVENT, AUTHORITY_EVENT, LAGGED_EVENT]),
+  Type.Union([
+    STREAM_EVENT,
+    ENTRY_EVENT,
+    ISSUANCE_EVENT,
+    REVOCATION_EVENT,
+    AUTHORITY_EVENT,
+    RELATIONSHIP_EVENT,
+    BUNDLE_EVENT,
+    LAGGED_EVENT,
+  ]),
 );

@@ -1,26 +1,33 @@
 /** `GET /v1/events`: events about streams, entries, issuances, revocations and authorities, as server-sent events. */
 
+import type { ServerResponse } from 'node:http';
 import type { FastifyInstance } from 'fastify';
 import type { Clock, IssuanceRecord, Revocation } from '../base/index.ts';
 import type { AuthorityMove, CertificateAuthority } from '../ca/index.ts';
 import type { Ledger, StreamEvent } from '../delivery/index.ts';
-import type { Entry, EntryChange, Registry } from '../registry/index.ts';
+import type { Federation, RelationshipMove } from '../federation/index.ts';
+import type { Entry, EntryChange, FederatedBundle, Registry } from '../registry/index.ts';
 import type { Counters } from '../telemetry/index.ts';
+import type { Requester } from './access.ts';
 import { EventReaders, type Tell } from './event-readers.ts';
 import {
   type AuthorityEventJson,
+  type BundleEventJson,
   type EntryEventJson,
   EVENT,
   type IssuanceEventJson,
+  type RelationshipEventJson,
   type RevocationEventJson,
   type StreamEventJson,
 } from './event-schema.ts';
+import type { PageSessions } from './page/sessions.ts';
 import { time } from './time.ts';
 
 /** The sources of events. */
 export interface EventSources {
   readonly ledger: Pick<Ledger, 'watch'>;
-  readonly registry: Pick<Registry, 'get' | 'onChange' | 'revocations'>;
+  readonly registry: Pick<Registry, 'get' | 'onChange' | 'revocations' | 'federatedBundles'>;
+  readonly federation: Pick<Federation, 'onMove'>;
   /** Calls the listener for recorded SVIDs. Returns a function that stops this. */
   readonly onIssued: (listener: (records: readonly IssuanceRecord[]) => void) => () => void;
   readonly ca: Pick<CertificateAuthority, 'onMove'>;
@@ -31,7 +38,7 @@ export interface EventSources {
 
 const MEDIA_TYPE = 'text/event-stream';
 
-export function addEventRoutes(app: FastifyInstance, readers: EventReaders): void {
+export function addEventRoutes(app: FastifyInstance, readers: EventReaders, sessions: PageSessions): void {
   app.get(
     '/v1/events',
     {
@@ -45,14 +52,34 @@ export function addEventRoutes(app: FastifyInstance, readers: EventReaders): voi
       },
     },
     ({ requester }, reply) => {
-      readers.add(reply.raw, requester?.kind === 'token' ? requester.expiresAt : 0);
+      readers.add(reply.raw, untilOf(requester));
       reply.hijack();
+      holdSession(sessions, requester, reply.raw);
     },
   );
 }
 
+/** When the right to events ends, in milliseconds since the epoch; 0: never, or when its session ends. */
+export function untilOf(requester: Requester | undefined): number {
+  return requester?.kind === 'token' ? requester.expiresAt : 0;
+}
+
+/** A session is not idle while it has a stream of events open. */
+export function holdSession(sessions: PageSessions, requester: Requester | undefined, response: ServerResponse): void {
+  if (requester?.kind !== 'session') return;
+  response.req.socket.once('close', sessions.hold(requester.id));
+}
+
 /** Makes the readers; the sources are listened to only while there is a reader. */
-export function createEventReaders({ ledger, registry, onIssued, ca, clock, counters }: EventSources): EventReaders {
+export function createEventReaders({
+  ledger,
+  registry,
+  federation,
+  onIssued,
+  ca,
+  clock,
+  counters,
+}: EventSources): EventReaders {
   return new EventReaders(clock, counters, (tell) => {
     const stops = [
       ledger.watch((event) => tell(event.type, streamEvent(event))),
@@ -65,6 +92,12 @@ export function createEventReaders({ ledger, registry, onIssued, ca, clock, coun
       registry.revocations.onChange(({ revoked, restored }) => {
         for (const one of revoked) tell('revoked', revocationEvent(one, clock.now()));
         for (const one of restored) tell('restored', revocationEvent(one, clock.now()));
+      }),
+      federation.onMove((move) => tell('relationship_moved', relationshipEvent(move))),
+      registry.federatedBundles.onChange((trustDomain) => {
+        const bundle = registry.federatedBundles.get(trustDomain);
+        const event = bundle === undefined ? 'bundle_deleted' : 'bundle_changed';
+        tell(event, bundleEvent(trustDomain, bundle, clock.now()));
       }),
       ca.onMove((move) => tell('authority_moved', authorityEvent(move))),
     ];
@@ -94,6 +127,21 @@ function entryEvent({ id, spiffeId, source, revisionNumber }: Entry, now: number
 
 function authorityEvent({ at, id, role, state, before }: AuthorityMove): AuthorityEventJson {
   return { at: time(at), authority_id: id, role, state, before: before ?? null };
+}
+
+function relationshipEvent({ at, trustDomain, state, before, detail }: RelationshipMove): RelationshipEventJson {
+  return { at: time(at), trust_domain: trustDomain, state, before, detail: detail ?? null };
+}
+
+function bundleEvent(trustDomain: string, bundle: FederatedBundle | undefined, now: number): BundleEventJson {
+  const sequence = bundle && String(bundle.statedSequence ?? bundle.sequenceNumber);
+  return {
+    at: time(now),
+    trust_domain: trustDomain,
+    source: bundle?.source ?? null,
+    spiffe_sequence: sequence ?? null,
+    authorities: bundle?.x509Authorities.length ?? 0,
+  };
 }
 
 function revocationEvent({ serial, spiffeId, entryId, reason }: Revocation, now: number): RevocationEventJson {

@@ -6,9 +6,9 @@ export type { DecisionJson } from './decision-schema.ts';
 export type { SelfKnowledge } from './doctor.ts';
 export type { DoctorJson } from './doctor-schema.ts';
 export type { ExplanationJson } from './explain-schema.ts';
+export type { RelationshipViewJson } from './federation-schema.ts';
 export type { Readiness, ReadinessPart } from './health.ts';
 export type { LevelControl } from './log-level.ts';
-export { openAdminTls } from './open-tls.ts';
 export type { ProxyJson, SecretJson, StreamJson } from './proxy-schema.ts';
 export { RequestCounts } from './request-counts.ts';
 export type {
@@ -20,5 +20,4 @@ export type {
 } from './revocation-schema.ts';
 export type { SourceChangesJson } from './schema.ts';
 export { listenAddress, listenOnTcp } from './tcp.ts';
-export type { AdminTls } from './tls.ts';
 export { AdminToken } from './token.ts';

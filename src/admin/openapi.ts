@@ -13,6 +13,8 @@ declare module 'fastify' {
     /** The operation's id in the OpenAPI document, which generated clients use as the name of the method. */
     readonly operationId?: string;
     readonly summary?: string;
+    /** Left out of the document. */
+    readonly hide?: boolean;
     /** Codes of errors that this route has besides those of {@link commonErrors}. */
     readonly errors?: readonly ErrorCode[];
     /** Media types of responses besides JSON. */
@@ -35,6 +37,7 @@ export function openApiDocument(routes: readonly RouteOptions[], version: string
   const schemas: Schemas = {};
   const paths: Record<string, Record<string, unknown>> = {};
   for (const route of routes) {
+    if (route.schema?.hide === true) continue;
     const url = route.url.replace(/:(\w+)/g, '{$1}');
     for (const method of [route.method].flat()) {
       if (method === 'HEAD') continue;
@@ -57,7 +60,8 @@ export function openApiDocument(routes: readonly RouteOptions[], version: string
 
 const ABOUT =
   'The role that an operation needs is in its security requirement and in x-role: metrics, read, entries or admin, each ' +
-  'with the rights of those before it. Every GET but that of /v1/events may also be a HEAD. x-codes lists the codes of a status; new ones may be added.';
+  'with the rights of those before it. Sessions of the page have a cookie in place of a token. Every GET but those of ' +
+  '/v1/events and /v1/page/events may also be a HEAD. x-codes lists the codes of a status; new ones may be added.';
 
 type Schemas = Record<string, unknown>;
 
@@ -114,7 +118,7 @@ function commonErrors(method: string, needsToken: boolean, hasParameter: boolean
     'ERR_FORBIDDEN_HOST',
     'ERR_INTERNAL',
     'ERR_STORE',
-    ...(needsToken ? (['ERR_UNAUTHORIZED', 'ERR_FORBIDDEN_ROLE'] as const) : []),
+    ...(needsToken ? (['ERR_UNAUTHORIZED', 'ERR_SESSION', 'ERR_FORBIDDEN_ROLE', 'ERR_FORBIDDEN_ORIGIN'] as const) : []),
     ...(hasParameter ? (['ERR_NOT_FOUND'] as const) : []),
     ...(method === 'GET' ? [] : (['ERR_BAD_JSON', 'ERR_TOO_LARGE', 'ERR_MEDIA_TYPE'] as const)),
   ];

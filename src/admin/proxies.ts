@@ -94,6 +94,7 @@ function* pageOf(connections: Iterable<ProxyConnection>, query: ProxySearch, now
 
 function isAsked({ peer, node }: ProxyConnection, query: ProxyQuery): boolean {
   const { pid, uid } = peer.credentials;
+  if (query.connection !== undefined && peer.id !== query.connection) return false;
   if (query.pid !== undefined && pid !== query.pid) return false;
   if (query.uid !== undefined && uid !== query.uid) return false;
   return query.node === undefined || node?.id === query.node;

@@ -25,6 +25,7 @@ export const PROXY_QUERY = Type.Object({
   node: Type.Optional(Type.String({ description: 'only proxies with this node id' })),
   pid: Type.Optional(Type.Integer({ ...number, description: 'give the pid of a process' })),
   uid: Type.Optional(Type.Integer({ ...number, description: 'give the uid of a user' })),
+  connection: Type.Optional(Type.String({ description: 'only this connection' })),
   history: Type.Boolean({ default: false, description: 'also find out issued_before of held names' }),
   limit: Type.Integer({ minimum: 1, maximum: 1000, default: 100, description: 'give an integer from 1 to 1000' }),
   cursor: Type.Optional(Type.Integer({ minimum: 1, description: 'give the next_cursor of the previous page' })),

@@ -17,12 +17,14 @@ interface Parameter {
 }
 
 interface QuerySchema {
+  /** True: parameters are not read. */
+  readonly additionalProperties?: boolean;
   readonly properties: Readonly<Record<string, Parameter>>;
 }
 
 /** For query strings only: bodies are read by the registry's rules. */
 const compileValidator: FastifySchemaCompiler<unknown> = ({ schema, httpPart }) => {
-  if (httpPart !== 'querystring') return () => true;
+  if (httpPart !== 'querystring' || (schema as QuerySchema).additionalProperties === true) return () => true;
   return (raw: Record<string, unknown>) => {
     try {
       return { value: readQuery(schema as QuerySchema, raw) };

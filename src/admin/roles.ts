@@ -13,6 +13,8 @@ const ROUTES: Readonly<Record<string, Needs>> = {
   'GET /v1/entries': 'read',
   'GET /v1/entries/:id': 'read',
   'POST /v1/entries': 'entries',
+  // It changes nothing.
+  'POST /v1/entries/preview': 'read',
   'PUT /v1/entries': 'entries',
   'PATCH /v1/entries/:id': 'entries',
   'DELETE /v1/entries/:id': 'entries',
@@ -31,6 +33,13 @@ const ROUTES: Readonly<Record<string, Needs>> = {
   // A bundle decides whom workloads trust.
   'PUT /v1/bundles/:trust_domain': 'admin',
   'DELETE /v1/bundles/:trust_domain': 'admin',
+  'GET /v1/federation': 'read',
+  'GET /v1/federation/:trust_domain': 'read',
+  // A relationship decides whom workloads trust, and what addresses the server asks.
+  'POST /v1/federation': 'admin',
+  'PUT /v1/federation/:trust_domain': 'admin',
+  'DELETE /v1/federation/:trust_domain': 'admin',
+  'POST /v1/federation/:trust_domain/refresh': 'admin',
   'GET /v1/ca': 'read',
   'POST /v1/ca/rotate': 'admin',
   'POST /v1/ca/import': 'admin',
@@ -42,7 +51,18 @@ const ROUTES: Readonly<Record<string, Needs>> = {
   'GET /v1/audit': 'admin',
   // Only on the Unix socket: it has the keys.
   'POST /v1/backup': 'admin',
+  // The code is the right, so it needs no other.
+  'POST /v1/page/session': 'open',
+  'GET /v1/page/session': 'read',
+  'DELETE /v1/page/session': 'read',
+  'POST /v1/page/links': 'read',
+  'GET /v1/page/sessions': 'read',
+  'DELETE /v1/page/sessions/:id': 'read',
+  'GET /v1/page/overview': 'read',
+  'GET /v1/page/proxies': 'read',
+  'GET /v1/page/events': 'read',
   'GET /v1/proxies': 'read',
+  'GET /v1/issuances': 'read',
   'GET /v1/decisions': 'read',
   'GET /v1/decisions/:id': 'read',
   'GET /v1/explain': 'read',
@@ -61,12 +81,16 @@ const ROUTES: Readonly<Record<string, Needs>> = {
   'DELETE /v1/tokens/:name': 'admin',
 };
 
+/** Files of the page, which are the same for everybody; the OpenAPI document does not have them. */
+const FILES: ReadonlySet<string> = new Set(['GET /', 'GET /ui/*', 'GET /assets/:file']);
+
 /** What a path that does not exist needs: any token, so that a caller without one learns nothing. */
 export const NEEDS_OF_UNKNOWN: Role = 'metrics';
 
 /** @param method HEAD needs what GET needs @throws Error for a route that is not in the table */
 export function needsOf(method: string, url: string): Needs {
-  const needs = ROUTES[`${method === 'HEAD' ? 'GET' : method} ${url}`];
+  const route = `${method === 'HEAD' ? 'GET' : method} ${url}`;
+  const needs = FILES.has(route) ? 'open' : ROUTES[route];
   if (needs === undefined) throw new Error(`src/admin/roles.ts does not say which role ${method} ${url} needs`);
   return needs;
 }

@@ -51,11 +51,11 @@ export const NEW_ENTRIES = titled(
   ]),
 );
 
-const Problem = titled(
+export const INPUT_PROBLEM = titled(
   'InputProblem',
   Type.Object({ path: Type.String(), problem: Type.String(), rule: Type.String() }, CLOSED),
 );
-const warnings = Type.Array(Problem, {
+const warnings = Type.Array(INPUT_PROBLEM, {
   description: 'problems of accepted input that probably does not do what was meant',
 });
 /** Answers have the member `warnings` only if there are any. */
@@ -78,6 +78,14 @@ export const ENTRY_QUERY = Type.Object({
     Type.Array(Type.String(), { description: 'type:value; an entry must have all given selectors' }),
   ),
   hint: Type.Optional(Type.String({ description: 'one hint' })),
+  search: Type.Optional(
+    Type.String({
+      maxLength: 300,
+      description:
+        'part of the id, the SPIFFE ID, the hint, a selector or a DNS name, in any case; a page may then be short, even empty, before the last one',
+    }),
+  ),
+  source: Type.Optional(Type.String({ description: 'one source: api, file, or a name given to PUT' })),
   limit: Type.Integer({ minimum: 1, maximum: 1000, default: 100, description: 'give an integer from 1 to 1000' }),
   cursor: Type.Optional(Type.String({ description: 'the next_cursor of the previous page' })),
 });
@@ -211,7 +219,7 @@ export interface SourceChangesJson {
   readonly absent: readonly EntryJson[];
   readonly differences: Static<typeof Differences>;
   readonly effects?: EffectsJson;
-  readonly warnings?: readonly Static<typeof Problem>[];
+  readonly warnings?: readonly Static<typeof INPUT_PROBLEM>[];
 }
 
 /** @see https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE_Trust_Domain_and_Bundle.md section 4 */
@@ -263,8 +271,11 @@ const foreignBundle = {
   trust_domain: Type.String(),
   spiffe_sequence: Type.Integer({ minimum: 0 }),
   spiffe_refresh_hint: Type.Union([Type.Integer({ minimum: 0 }), Type.Null()], { description: 'seconds' }),
-  authorities: Type.Integer({ minimum: 1, description: 'the number of authorities' }),
-  expires_at: Type.String({ format: 'date-time', description: 'when the last of the authorities ends' }),
+  source: Type.Enum(['manual', 'polled'], { description: 'set by hand, or fetched for a federation relationship' }),
+  authorities: Type.Integer({ minimum: 0, description: 'the number of X.509 authorities; 0: all are withdrawn' }),
+  expires_at: Type.Union([Type.String({ format: 'date-time' }), Type.Null()], {
+    description: 'when the last of the authorities ends',
+  }),
   updated_at: Timestamp,
 };
 
@@ -292,6 +303,8 @@ export const ALIASES = titled('Aliases', Type.Object({ aliases: Type.Array(ALIAS
 export const ALIAS_PARAMS = Type.Object({ host: Type.String() });
 export const ALIAS_INPUT = titled('AliasInput', Type.Object({ spiffe_id: SpiffeId }, CLOSED));
 export const SET_ALIAS = titled('ChangedAlias', Type.Object({ ...alias, warnings }, CLOSED));
+
+export const WARNINGS = warnings;
 
 export const NOTHING = Type.Null();
 
@@ -339,7 +352,7 @@ export const PROBLEM = titled(
       status: Type.Integer(),
       detail: Type.String(),
       code: Type.Enum([...CODES], { description: 'stable; docs/errors.md explains them; new ones may be added' }),
-      errors: Type.Optional(Type.Array(Problem)),
+      errors: Type.Optional(Type.Array(INPUT_PROBLEM)),
       entry: Type.Optional(ENTRY),
       index: Type.Optional(
         Type.Integer({ minimum: 0, description: '409: the position of the refused entry in the request' }),

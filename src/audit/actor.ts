@@ -8,8 +8,19 @@ export type Actor =
   | { readonly kind: 'unix'; readonly uid: number; readonly pid: number }
   /** A client on TCP with a valid token. */
   | { readonly kind: 'token'; readonly name: string; readonly role: Role; readonly address: string }
-  /** A client on TCP without a valid token. */
-  | { readonly kind: 'stranger'; readonly address: string }
+  /**
+   * A session of the page. Its `name` is what the maker of its link called it; `made_by` is that maker: `unix:0`,
+   * `token:ci`. With `address` it came over TCP, else through the process of `sidekey page` on the admin socket.
+   */
+  | ({
+      readonly kind: 'session';
+      readonly name: string;
+      readonly role: Role;
+      readonly session: string;
+      readonly made_by: string;
+    } & Origin)
+  /** A client on TCP, or of `sidekey page`, without a valid token or session. */
+  | ({ readonly kind: 'stranger' } & Origin)
   /** A caller of the pipe. `owner` is the user or container that it counts for: `uid 1000`. */
   | { readonly kind: 'caller'; readonly owner: string; readonly uid: number; readonly pid: number }
   /** An agent of another host, on the agent port. */
@@ -19,9 +30,13 @@ export type Actor =
   /** The server by its own rules: an issuance, a rotation that is due, a pruning. */
   | { readonly kind: 'server' };
 
+/** A client on TCP, or the process of `sidekey page` on the admin socket. */
+type Origin = { readonly address: string } | { readonly uid: number; readonly pid: number };
+
 export const ACTOR_KINDS = [
   'unix',
   'token',
+  'session',
   'stranger',
   'caller',
   'agent',
@@ -38,8 +53,10 @@ export function sourceOfActor(actor: Actor): string {
     case 'unix':
       return 'unix socket';
     case 'token':
-    case 'stranger':
       return `tcp ${actor.address}`;
+    case 'session':
+    case 'stranger':
+      return 'address' in actor ? `tcp ${actor.address}` : 'unix socket, sidekey page';
     case 'agent':
       return `tcp ${actor.address}`;
     case 'caller':
@@ -58,8 +75,10 @@ export function actorName(actor: Actor): string {
       return `unix:${actor.uid}`;
     case 'token':
       return `token:${actor.name}`;
+    case 'session':
+      return `session:${actor.name}`;
     case 'stranger':
-      return `stranger:${actor.address}`;
+      return 'address' in actor ? `stranger:${actor.address}` : `stranger:page-of-${actor.uid}`;
     case 'caller':
       return `caller:${actor.owner}`;
     case 'agent':

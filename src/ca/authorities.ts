@@ -435,7 +435,7 @@ export class Authorities {
     if (situation.asked.has('intermediate') && this.#signer !== signer) this.#replacing = true;
     this.#reviews.nextAt(Math.min(next.lookAt, lists.lookAt));
     this.#log.planned(next, before, isNewlyPublished, this.#view());
-    bundle.setRoots(trusted, this.#state.sequenceNumber, lists);
+    bundle.setRoots(trusted, this.#state.sequenceNumber, lists, this.#state.documentNumber);
     if (this.#replacing && this.#signer !== undefined) {
       this.#replacing = false;
       this.replaced.tell();

@@ -3,7 +3,7 @@
 import { isValidAt } from '../base/index.ts';
 import { type Authority, isUnder } from './authority.ts';
 import { lastFor, type Plan, type Slots } from './plan.ts';
-import { publishedUntil, type RotationTerms } from './rotation.ts';
+import { fetchedAt, type Publication, publishedUntil, type RotationTerms } from './rotation.ts';
 import type { Signer } from './signer.ts';
 import type { Slot } from './slot.ts';
 import { taintedSigners } from './taint.ts';
@@ -30,7 +30,7 @@ export interface AuthorityView {
 
 /** Roots, then intermediates, without expired ones. */
 export function listAuthorities(view: AuthorityView): AuthorityInfo[] {
-  const { now, slots, next } = view;
+  const { now, slots, next, terms } = view;
   return [...slots.roots, ...slots.intermediates]
     .filter(({ authority }) => now < authority.notAfter)
     .map((slot) => {
@@ -40,7 +40,8 @@ export function listAuthorities(view: AuthorityView): AuthorityInfo[] {
       return {
         ...{ id, role, keyType, state, since, notBefore, notAfter, subject },
         isUpstreams: isUpstreams(authority, slots),
-        signsAfter: isNext ? signsAfter(slot, view) : undefined,
+        signsAfter: isNext ? publishedUntil(publicationOf(slot, view), terms) : undefined,
+        fetchedAt: isNext ? fetchedAt(publicationOf(slot, view), terms) : undefined,
         waitsFor: isNext || state === 'tainted' ? waitsFor(slot, view) : [],
       };
     });
@@ -52,11 +53,10 @@ function isUpstreams(authority: Authority, { roots }: Slots): boolean {
   return !roots.some((root) => root.authority.privateKey !== undefined && isUnder(authority, root.authority));
 }
 
-/** When the next root may sign if no proxy lags. */
-function signsAfter(next: Slot, { slots, now, terms, startedAt }: AuthorityView): number {
+function publicationOf(next: Slot, { slots, now, terms, startedAt }: AuthorityView): Publication {
   const active = slots.roots.find(({ state }) => state === 'active');
   const last = active === undefined ? now : lastFor(active, slots.intermediates, now, terms);
-  return publishedUntil({ since: next.since, last, startedAt }, terms);
+  return { since: next.since, last, startedAt };
 }
 
 function waitsFor({ state }: Slot, { slots, lagging, using }: AuthorityView): Iterable<LaggingProxy> {

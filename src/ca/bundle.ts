@@ -5,19 +5,28 @@ import { type JwtAuthority, makeTrustBundle, type TrustBundle, type TrustDomain 
 import type { Authority } from './authority.ts';
 import type { SignedLists } from './revocation-lists.ts';
 
-/** How often others should look for a change, in seconds; SPIRE's default. */
-const REFRESH_HINT = 300;
+/** How often others should look for a change by default, in seconds; SPIRE's default. */
+export const DEFAULT_REFRESH_HINT = 300;
 
 const NO_LISTS = { lists: [], epoch: undefined } as const;
 
+/** What a bundle is made of. */
+interface OwnBundleParts {
+  readonly trustDomain: TrustDomain;
+  readonly roots: readonly Authority[];
+  readonly jwtAuthorities?: readonly JwtAuthority[];
+  readonly signed?: Pick<SignedLists, 'lists' | 'epoch'>;
+  readonly sequenceNumber: number;
+  readonly documentNumber?: number;
+  /** Seconds. */
+  readonly refreshHint?: number;
+}
+
 /** The bundle of these roots and JWT keys, the roots oldest first. */
-export function ownBundle(
-  trustDomain: TrustDomain,
-  roots: readonly Authority[],
-  sequenceNumber: number,
-  jwtAuthorities: readonly JwtAuthority[] = [],
-  { lists, epoch }: Pick<SignedLists, 'lists' | 'epoch'> = NO_LISTS,
-): TrustBundle {
+export function ownBundle(parts: OwnBundleParts): TrustBundle {
+  const { trustDomain, roots, jwtAuthorities = [], signed = NO_LISTS, sequenceNumber } = parts;
+  const { documentNumber = sequenceNumber, refreshHint = DEFAULT_REFRESH_HINT } = parts;
+  const { lists, epoch } = signed;
   const oldestFirst = [...roots].sort((a, b) => a.notBefore - b.notBefore || (a.id < b.id ? -1 : 1));
   return makeTrustBundle({
     trustDomain,
@@ -26,7 +35,8 @@ export function ownBundle(
     crls: lists.map(({ der }) => der),
     epoch,
     sequenceNumber,
-    refreshHint: REFRESH_HINT,
+    documentNumber,
+    refreshHint,
   });
 }
 
@@ -36,9 +46,12 @@ export function ownBundle(
  */
 export class OwnBundle {
   readonly change: Listeners<TrustBundle>;
+  /** How often others should look for a change, in seconds. */
+  readonly refreshHint: number;
   readonly #trustDomain: TrustDomain;
   #roots: readonly Authority[] = [];
   #rootsNumber = 0;
+  #rootsDocumentNumber = 0;
   #lists: Pick<SignedLists, 'lists' | 'epoch'> = NO_LISTS;
   #carried: readonly Authority[] = [];
   #carriedNumber = 0;
@@ -50,9 +63,10 @@ export class OwnBundle {
   #isOpen = false;
 
   /** @param failed called with the errors that listeners throw */
-  constructor(trustDomain: TrustDomain, failed: (error: unknown) => void) {
+  constructor(trustDomain: TrustDomain, failed: (error: unknown) => void, refreshHint = DEFAULT_REFRESH_HINT) {
     this.#trustDomain = trustDomain;
-    this.#bundle = ownBundle(trustDomain, [], 0);
+    this.refreshHint = refreshHint;
+    this.#bundle = ownBundle({ trustDomain, roots: [], sequenceNumber: 0, refreshHint });
     this.change = new Listeners(failed);
   }
 
@@ -76,13 +90,23 @@ export class OwnBundle {
     return number;
   }
 
-  /** Sets the roots and their revocation lists. @param number of their last change, which is stored */
-  setRoots(roots: readonly Authority[], number: number, lists: Pick<SignedLists, 'lists' | 'epoch'> = NO_LISTS): void {
+  /**
+   * Sets the roots and their revocation lists.
+   * @param number of their last change, which is stored
+   * @param documentNumber of the last change of the roots, or of the refresh hint, which is stored too
+   */
+  setRoots(
+    roots: readonly Authority[],
+    number: number,
+    lists: Pick<SignedLists, 'lists' | 'epoch'> = NO_LISTS,
+    documentNumber = number,
+  ): void {
     // Expired roots leave the bundle without a new number if it was stored before.
     if (number === this.#rootsNumber && roots.length === this.#roots.length) return;
     this.#roots = roots;
     this.#lists = lists;
     this.#rootsNumber = number;
+    this.#rootsDocumentNumber = documentNumber;
     this.#changed();
   }
 
@@ -109,12 +133,20 @@ export class OwnBundle {
   }
 
   #changed(): void {
-    const number = Math.max(this.#rootsNumber, this.#carriedNumber, this.#jwtNumber);
+    const others = Math.max(this.#carriedNumber, this.#jwtNumber);
     // A carried root may have become one of the own, as that of an upstream.
     const carried = this.#carried.filter(({ certificate: { raw } }) => {
       return this.#roots.every((root) => !root.certificate.raw.equals(raw));
     });
-    this.#bundle = ownBundle(this.#trustDomain, [...this.#roots, ...carried], number, this.#jwtKeys, this.#lists);
+    this.#bundle = ownBundle({
+      trustDomain: this.#trustDomain,
+      roots: [...this.#roots, ...carried],
+      jwtAuthorities: this.#jwtKeys,
+      signed: this.#lists,
+      sequenceNumber: Math.max(this.#rootsNumber, others),
+      documentNumber: Math.max(this.#rootsDocumentNumber, others),
+      refreshHint: this.refreshHint,
+    });
     this.change.tell(this.#bundle);
   }
 }

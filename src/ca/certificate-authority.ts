@@ -5,7 +5,7 @@ import type { AuthorityKeyType, SvidKeyType, TrustDomain } from '../spiffe/index
 import type { Log } from '../telemetry/index.ts';
 import { Authorities } from './authorities.ts';
 import { type AuthorityAudit, AuthorityAuditor, NO_AUDIT } from './authority-audit.ts';
-import { OwnBundle } from './bundle.ts';
+import { DEFAULT_REFRESH_HINT, OwnBundle } from './bundle.ts';
 import { CarriedRoots } from './carried/carried-roots.ts';
 import { Certifier } from './certifier.ts';
 import type { IssuanceTimes } from './issuance-times.ts';
@@ -15,6 +15,7 @@ import { JwtKeys } from './jwt/keys.ts';
 import { KeyCodec, type Passphrases } from './key-codec.ts';
 import { type InspectedAuthority, KeyStore } from './key-store.ts';
 import { parseName } from './name.ts';
+import { PUBLISHED_HINTS } from './published-hints.ts';
 import type { RotationTerms } from './rotation.ts';
 import type { CertificateAuthority, IssuanceLog, LaggingProxy } from './types.ts';
 import { OfflineRoot, rewriteRequestKey } from './upstream/offline.ts';
@@ -35,6 +36,13 @@ export interface CertificateAuthorityOptions extends Passphrases {
   readonly rootTtl: number;
   /** How long a new root is in the bundle before it signs, in seconds. */
   readonly rootPublishTime: number;
+  /** How often other trust domains should fetch the bundle, in seconds; by default 5 minutes. */
+  readonly refreshHint?: number | undefined;
+  /**
+   * Other trust domains fetch the bundle: a new authority is published for at least {@link PUBLISHED_HINTS} refresh hints
+   * before it signs.
+   */
+  readonly isFetched?: boolean;
   /** How long a new root waits for proxies that have not acknowledged it, in seconds, and what happens then. */
   readonly rootAckTimeout: number;
   readonly rootAckPolicy: 'wait' | 'continue';
@@ -125,7 +133,8 @@ export async function openCertificateAuthority(options: CertificateAuthorityOpti
   const offline = () => new OfflineRoot({ trustDomain, subject, keyType, clock, store: store.requests() });
   const upstream = offlineRoot === true ? offline() : options.upstream;
   const terms = rotationTerms(options);
-  const bundle = new OwnBundle(trustDomain, (err) => log.error({ err }, 'authority listener failed'));
+  const failed = (err: unknown) => log.error({ err }, 'authority listener failed');
+  const bundle = new OwnBundle(trustDomain, failed, options.refreshHint);
   const auditor = await AuthorityAuditor.open(audit, store);
   const authorities = await Authorities.open({
     trustDomain,
@@ -246,11 +255,13 @@ export async function openCertificateAuthority(options: CertificateAuthorityOpti
 }
 
 async function openJwtKeys(
-  { jwt, clock, log }: CertificateAuthorityOptions,
+  { jwt, clock, log, ...options }: CertificateAuthorityOptions,
   { store, ...parts }: { readonly store: KeyStore; readonly bundle: OwnBundle; readonly auditor: AuthorityAuditor },
 ): Promise<JwtKeys | undefined> {
   if (jwt === undefined) return undefined;
-  const terms = { life: jwt.keyTtl * 1000, publishBefore: jwt.publishBefore * 1000 };
+  const publishAhead = publishAheadOf(options);
+  const publishBefore = Math.max(jwt.publishBefore * 1000, publishAhead);
+  const terms = { life: jwt.keyTtl * 1000, publishBefore, publishAhead };
   return JwtKeys.open({ ...parts, store: store.jwtKeys(), clock, log, keyType: jwt.keyType, terms });
 }
 
@@ -259,11 +270,21 @@ function jwtKeysOf(keys: JwtKeys | undefined): JwtKeys {
   return keys;
 }
 
+/** In milliseconds. */
+function publishAheadOf({
+  isFetched = false,
+  refreshHint = DEFAULT_REFRESH_HINT,
+}: Pick<CertificateAuthorityOptions, 'isFetched' | 'refreshHint'>): number {
+  return isFetched ? PUBLISHED_HINTS * refreshHint * 1000 : 0;
+}
+
 function rotationTerms(options: CertificateAuthorityOptions): RotationTerms {
+  const publishAhead = publishAheadOf(options);
   return {
+    publishAhead,
     rootLife: options.rootTtl * 1000,
     intermediateLife: options.caTtl * 1000,
-    publishTime: options.rootPublishTime * 1000,
+    publishTime: Math.max(options.rootPublishTime * 1000, publishAhead),
     ackTimeout: options.rootAckTimeout * 1000,
     onLagging: options.rootAckPolicy,
   };

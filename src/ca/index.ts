@@ -14,12 +14,14 @@ export type { JwtSigner } from './jwt/signer.ts';
 export type { Passphrases } from './key-codec.ts';
 export { hasAuthorities } from './key-store.ts';
 export { parseName } from './name.ts';
+export { PUBLISHED_HINTS } from './published-hints.ts';
 export {
   type LastAuthorities,
   lastAuthorities,
   type RestoredAuthorities,
   restoreAuthorities,
 } from './restored-authorities.ts';
+export { makeThrowAwayRoot } from './revocation-lists.ts';
 export { AUTHORITY_STATES } from './slot.ts';
 export { ToldIssuances } from './told-issuances.ts';
 export type {

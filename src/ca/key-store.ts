@@ -48,8 +48,12 @@ export interface StoredAuthorities {
 
 /** What changes in the life of roots and intermediates, in one file so that it changes at once. */
 export interface AuthorityState {
-  /** Of the first published bundle with the present roots; 0 before there was one. */
+  /** Of the first published bundle with the present roots and their revocation lists; 0 before there was one. */
   readonly sequenceNumber: number;
+  /** Of the first one with the present roots and refresh hint; absent if it is `sequenceNumber`. */
+  readonly documentNumber?: number;
+  /** The refresh hint of that bundle, in seconds; absent if it is the default. */
+  readonly refreshHint?: number;
   /** The roots of that bundle, sorted. */
   readonly rootIds: readonly string[];
   /** By authority ID; undefined if none were stored. */
@@ -482,13 +486,14 @@ function parseStates(text: string): StoredStates | undefined {
       readonly carried?: unknown;
     };
     const { sequenceNumber, rootIds, slots, gone = {}, listTimes, epoch, jwt, carried } = parsed;
-    const { revision = 0, moves = [] } = parsed;
+    const { revision = 0, moves = [], documentNumber, refreshHint } = parsed;
     const good =
       Number.isSafeInteger(sequenceNumber) &&
       sequenceNumber! >= 0 &&
       Array.isArray(rootIds) &&
       areStoredSlots(slots ?? {}) &&
       areGone(gone) &&
+      [documentNumber, refreshHint].every((one) => one === undefined || Number.isSafeInteger(one)) &&
       Object.values(listTimes ?? {}).every(Number.isSafeInteger) &&
       (epoch === undefined || typeof epoch === 'string') &&
       Number.isSafeInteger(revision) &&
@@ -496,6 +501,8 @@ function parseStates(text: string): StoredStates | undefined {
     if (!good) return undefined;
     const x509 = {
       ...{ sequenceNumber: sequenceNumber!, rootIds, slots, gone },
+      ...(documentNumber === undefined ? {} : { documentNumber }),
+      ...(refreshHint === undefined ? {} : { refreshHint }),
       ...(listTimes === undefined ? {} : { listTimes }),
       ...(epoch === undefined ? {} : { epoch }),
     };

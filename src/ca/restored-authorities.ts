@@ -84,7 +84,7 @@ export async function restoreAuthorities(dir: string, terms: RestoreTerms): Prom
   // Without any authority there was no bundle.
   if (found.length > 0) {
     const listTimes = Object.fromEntries(found.map(({ authority }) => [authority.id, Math.floor(now / 1000)]));
-    const { epoch: _, ...kept } = state;
+    const { epoch: _, documentNumber: __, ...kept } = state;
     // Without the throw-away CA, the server makes another one: none may be used twice.
     await store.saveState({ ...kept, sequenceNumber: after, listTimes });
   }

@@ -5,6 +5,7 @@
  * @see RFC 5280 sections 5 and 6.3
  */
 
+import type { X509Certificate } from 'node:crypto';
 import type { Revocation } from '../base/index.ts';
 import { EPOCH_TRUST_DOMAIN } from '../spiffe/index.ts';
 import { type Authority, makeRoot } from './authority.ts';
@@ -168,10 +169,7 @@ export class RevocationLists {
 
 /** The certificate of a CA whose key nobody has, PEM. */
 async function makeEpoch(now: number): Promise<Buffer> {
-  const { certificate } = await makeRoot(
-    { trustDomain: EPOCH_TRUST_DOMAIN, subject: [], keyType: 'ec-p256', now },
-    EPOCH_LIFE_MS,
-  );
+  const certificate = await makeThrowAwayRoot(now);
   return Buffer.from(pem('CERTIFICATE', certificate.raw), 'latin1');
 }
 
@@ -195,4 +193,13 @@ function lookAt(lists: readonly RevocationList[], now: number): number {
   const last = ends.reduce((latest, end) => Math.max(latest, end), now);
   const next = ends.reduce((soonest, end) => Math.min(soonest, end), last);
   return Math.min(Math.max(next, now + SHRINK_MS), last);
+}
+
+/** The certificate of a CA of {@link EPOCH_TRUST_DOMAIN} whose key is thrown away. @param now milliseconds since the epoch */
+export async function makeThrowAwayRoot(now: number): Promise<X509Certificate> {
+  const { certificate } = await makeRoot(
+    { trustDomain: EPOCH_TRUST_DOMAIN, subject: [], keyType: 'ec-p256', now },
+    EPOCH_LIFE_MS,
+  );
+  return certificate;
 }

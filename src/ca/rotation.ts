@@ -10,6 +10,11 @@ export interface RotationTerms {
   readonly intermediateLife: number;
   /** How long a new root is in the bundle before it signs, for proxies that are not connected. */
   readonly publishTime: number;
+  /**
+   * How long others need to fetch a bundle: a new authority does not sign before that, also counted from the start of this
+   * process, since nobody could fetch it before. By default 0: nobody fetches it.
+   */
+  readonly publishAhead?: number;
   /** What happens when proxies have not acknowledged the bundle with the new root for `ackTimeout`. */
   readonly onLagging: 'wait' | 'continue';
   readonly ackTimeout: number;
@@ -72,9 +77,15 @@ export interface Publication {
 }
 
 /** When the new root has been in the bundle for long enough. */
-export function publishedUntil({ since, last, startedAt }: Publication, { publishTime }: RotationTerms): number {
-  const connected = Math.max(since, startedAt) + Math.min(publishTime, CONNECT_MS);
-  return Math.max(Math.min(since + publishTime, last), connected);
+export function publishedUntil(publication: Publication, terms: RotationTerms): number {
+  const { since, last, startedAt } = publication;
+  const connected = Math.max(since, startedAt) + Math.min(terms.publishTime, CONNECT_MS);
+  return Math.max(Math.min(since + terms.publishTime, last), fetchedAt(publication, terms) ?? 0, connected);
+}
+
+/** When others have fetched the bundle with the new root, or wait no longer; undefined if nobody fetches it. */
+export function fetchedAt({ since, last, startedAt }: Publication, { publishAhead = 0 }: RotationTerms) {
+  return publishAhead === 0 ? undefined : Math.min(Math.max(since, startedAt) + publishAhead, last);
 }
 
 /** @param isLagging whether a proxy has not acknowledged the bundle with the new root */

@@ -82,6 +82,11 @@ export interface AuthorityInfo extends Pick<Authority, 'id' | 'keyType' | 'notBe
    * the epoch.
    */
   readonly signsAfter: number | undefined;
+  /**
+   * Of an authority that is to sign next: until then other trust domains may not have fetched the bundle with it, in
+   * milliseconds since the epoch; undefined if they do not fetch it.
+   */
+  readonly fetchedAt?: number | undefined;
   /** When a carried root leaves the bundle, in milliseconds since the epoch; undefined for others. */
   readonly leavesAt?: number;
   /**

@@ -2,7 +2,7 @@
 
 import type { Command } from 'commander';
 import type { SourceChangesJson } from '../admin/index.ts';
-import { ENTRIES_BODY_LIMIT, type Problem } from '../base/index.ts';
+import { ENTRIES_BODY_LIMIT, type Problem, printable } from '../base/index.ts';
 import type { AdminClient } from '../client/index.ts';
 import type { EntriesSource } from '../entries-file/index.ts';
 import { changeLines } from './apply-text.ts';
@@ -52,6 +52,8 @@ export function addApplyCommand(program: Command): void {
 async function applyOnce(client: AdminClient, source: EntriesSource, options: ApplyOptions): Promise<void> {
   const { dryRun = false, prune = false, adopt = false } = options;
   const { checkSize } = await import('./entries-file.ts');
+  await applyRelationships(client, source, options);
+  if (source.entries.length === 0 && source.relationships.length > 0) return;
   const names = (options.file ?? []).join(', ');
   const body = checkSize({ source: options.source, entries: source.entries }, names, ENTRIES_BODY_LIMIT);
   const place = (problem: Problem) => source.locate(problem);
@@ -65,6 +67,38 @@ async function applyOnce(client: AdminClient, source: EntriesSource, options: Ap
   if (options.watch && isData(options.output)) process.stdout.write(`${jsonText(changes)}\n`);
   else if (isData(options.output)) await printData(options.output, changes);
   else process.stdout.write(changeLines(changes, { dryRun, prune, source: options.source }));
+}
+
+/** Creates or changes the relationships of the files. Others stay, also with --prune: to end one is a decision of its own. */
+async function applyRelationships(client: AdminClient, source: EntriesSource, options: ApplyOptions): Promise<void> {
+  const set = (index: number, dryRun: boolean) => {
+    const place = (problem: Problem) => source.locateRelationship(problem, index);
+    const body = source.relationships[index];
+    const query = { dry_run: dryRun, bundle: 'needed' } as const;
+    return placed(place, async () => {
+      const domain = trustDomainIn(body);
+      const changed = await client.setRelationship({ path: { trust_domain: domain }, query, body: body as never });
+      return { ...changed, domain, warnings: changed.warnings.map(place) };
+    });
+  };
+  // All are checked before the first is changed.
+  const previews = [];
+  for (const index of source.relationships.keys()) previews.push(await set(index, true));
+  for (const [index, preview] of previews.entries()) {
+    const done = options.dryRun ? preview : await set(index, false);
+    printWarnings(done.warnings);
+    if (isData(options.output)) continue;
+    const bundle = done.bundle_set ? ', with the bundle of the file' : '';
+    const would = options.dryRun ? 'would be ' : '';
+    process.stdout.write(`${printable(`federation with ${done.domain}: ${would}${done.change}${bundle}`)}\n`);
+  }
+}
+
+/** The trust domain of a relationship; the server refuses it if it is none. */
+function trustDomainIn(body: unknown): string {
+  const members = Object.entries((body ?? {}) as object);
+  const [, value] = members.find(([name]) => /^trust_?domain$/i.test(name)) ?? [];
+  return typeof value === 'string' && value !== '' ? value : '-';
 }
 
 interface ReadFiles {

@@ -1,7 +1,7 @@
 /** `sidekey bundle …`: the server's own trust bundle, and those of other trust domains. */
 
 import { type Command, Option } from 'commander';
-import { BODY_LIMIT, type Problem, printableLines, SidekeyError } from '../base/index.ts';
+import { BODY_LIMIT, type Problem, printableLines, SidekeyError, writeFileAtomic } from '../base/index.ts';
 import { deleteAll } from './delete.ts';
 import { placed, printWarnings, UsageError } from './errors.ts';
 import { readInput } from './input.ts';
@@ -18,6 +18,7 @@ export function addBundleCommands(program: Command): void {
   addShow(bundle);
   addSet(bundle);
   addList(bundle);
+  addPublish(bundle);
   addClientOptions(
     bundle
       .command('delete <trust-domains...>')
@@ -94,18 +95,60 @@ function addList(bundle: Command): void {
     const { bundles } = await client.listForeignBundles();
     const rows = bundles.map((one) => [
       one.trust_domain,
+      one.source,
       String(one.spiffe_sequence),
       String(one.authorities),
-      one.expires_at,
+      one.expires_at ?? 'none valid',
       one.updated_at,
     ]);
     await printView(options.output, {
       value: { bundles },
       names: bundles.map((one) => one.trust_domain),
-      table: () => printTable(['TRUST DOMAIN', 'SEQUENCE', 'AUTHORITIES', 'EXPIRES', 'UPDATED'], rows),
+      table: () => printTable(['TRUST DOMAIN', 'SOURCE', 'SEQUENCE', 'AUTHORITIES', 'EXPIRES', 'UPDATED'], rows),
     });
   });
 }
+
+function addPublish(bundle: Command): void {
+  const publish = bundle
+    .command('publish <file>')
+    .description(
+      'write the own bundle, as other trust domains fetch it, into a file for a server or CDN that serves it',
+    );
+  addClientOptions(publish).action(async (file: string, options: ClientOptions) => {
+    const client = await openClient(options);
+    const document = JSON.parse(await client.text('GET', '/v1/bundle', { headers: { accept: JSON_TYPE } }));
+    const { spiffe_sequence, spiffe_refresh_hint, keys } = document as PublishedDocument;
+    try {
+      writeFileAtomic(file, `${JSON.stringify(document)}\n`, PUBLIC);
+    } catch (thrown) {
+      throw new UsageError(`${file} cannot be written: ${(thrown as Error).message}`);
+    }
+    // The next JWT key is always published, so the server has one that waits if it lets new authorities wait at all.
+    const { authorities } = await client.listAuthorities();
+    if (authorities.every((one) => one.fetched_at === null)) printWarnings([UNAWARE]);
+    const made = { file, spiffe_sequence, spiffe_refresh_hint, keys: keys.length };
+    await printView(options.output, {
+      value: made,
+      names: [file],
+      table: () => printFields(Object.entries(made).map(([name, value]) => [name, String(value)])),
+    });
+  });
+}
+
+interface PublishedDocument {
+  readonly spiffe_sequence: number;
+  readonly spiffe_refresh_hint: number;
+  readonly keys: readonly unknown[];
+}
+
+/** The mode of a published bundle: other programs upload it. */
+const PUBLIC = 0o644;
+const UNAWARE: Problem = {
+  path: '',
+  problem: 'the server does not know that the bundle is published, so a new authority may sign before others have it',
+  rule: 'start it with --federation-publish-file FILE, which also keeps the file up to date, or with --federation-listen',
+};
 
 /** Whether the text looks like JSON. Any other text is sent as PEM; if it is not PEM, the server refuses it with the reason. */
 function isJson(body: Buffer): boolean {

@@ -222,7 +222,7 @@ function printAuthorities(
     if (problem !== null) process.stdout.write(`${means}: ${wordsAsCalled(problem)}\n`);
     if (upstream.request !== null) process.stdout.write(`\n${upstream.request.csr}`);
   }
-  for (const { role, signs_after, state, waits_for } of authorities) {
+  for (const { role, signs_after, fetched_at, state, waits_for } of authorities) {
     if (state === 'tainted' && waits_for.length > 0) {
       process.stdout.write('\nThese proxies may still use an SVID of the tainted authority:\n');
       printProxies(waits_for);
@@ -230,16 +230,24 @@ function printAuthorities(
     if (signs_after === null) continue;
     if (role === 'jwt') {
       process.stdout.write(`\nThe published JWT key signs from ${signs_after}.\n`);
+      printFetched(fetched_at, signs_after);
       continue;
     }
     process.stdout.write(
       `\nThe published root signs from ${signs_after}, if all proxies have acknowledged the bundle with it by then.\n`,
     );
+    printFetched(fetched_at, signs_after);
     if (waits_for.length > 0) {
       process.stdout.write('These proxies have not:\n');
       printProxies(waits_for);
     }
   }
+}
+
+/** Says that an authority waits for other trust domains, if that is what it waits for last. */
+function printFetched(fetchedAt: string | null | undefined, signsAfter: string): void {
+  if (fetchedAt === null || fetchedAt === undefined || fetchedAt < signsAfter) return;
+  process.stdout.write('It waits until other trust domains have fetched the bundle with it: five refresh hints.\n');
 }
 
 function printProxies(proxies: LaggingProxies): void {

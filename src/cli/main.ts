@@ -16,6 +16,7 @@ import { addEntryCommands } from './entry.ts';
 import { addEnvoyCommands } from './envoy.ts';
 import { EXIT, report } from './errors.ts';
 import { addExplainCommand } from './explain.ts';
+import { addFederationCommands } from './federation.ts';
 import { addFetchCommand } from './fetch.ts';
 import { moveGlobalFlags } from './global-flags.ts';
 import { addHealthcheckCommand } from './healthcheck.ts';
@@ -23,6 +24,7 @@ import { addHelperCommand, asDoubleDashes } from './helper.ts';
 import { addJwksCommand } from './jwks.ts';
 import { addLogLevelCommand } from './log-level.ts';
 import { addMigrateCommands } from './migrate.ts';
+import { addPageCommand } from './page.ts';
 import { addProxiesCommand } from './proxies.ts';
 import { addRevocationsCommand, addRevokeCommand } from './revoke.ts';
 import { addServeCommand } from './serve-command.ts';
@@ -35,6 +37,7 @@ const COMMANDS: Readonly<Record<string, (program: Command) => void>> = {
   apply: addApplyCommand,
   alias: addAliasCommands,
   bundle: addBundleCommands,
+  federation: addFederationCommands,
   ca: addCaCommands,
   revoke: addRevokeCommand,
   revocations: addRevocationsCommand,
@@ -43,6 +46,7 @@ const COMMANDS: Readonly<Record<string, (program: Command) => void>> = {
   agent: addAgentCommands,
   jwks: addJwksCommand,
   proxies: addProxiesCommand,
+  page: addPageCommand,
   explain: addExplainCommand,
   fetch: addFetchCommand,
   helper: addHelperCommand,
@@ -63,6 +67,7 @@ const GROUPS: ReadonlySet<string> = new Set([
   'entry',
   'alias',
   'bundle',
+  'federation',
   'ca',
   'revoke',
   'audit',

@@ -15,9 +15,9 @@ import {
   type JsonInput,
   ownRoots,
   pickEntries,
-  type Relationship,
   readJsonFile,
   relationships,
+  type SpireRelationship,
   settingsOf,
 } from '../migrate/index.ts';
 import { parseSpiffeId, parseTrustDomain, trustDomainOf } from '../spiffe/index.ts';
@@ -228,7 +228,11 @@ function nextSteps({ spireServer }: MigrateOptions, found: Found): { does: strin
   ];
 }
 
-function notesOf(spire: SpireState, federation: readonly Relationship[], foreign: readonly { trustDomain: string }[]) {
+function notesOf(
+  spire: SpireState,
+  federation: readonly SpireRelationship[],
+  foreign: readonly { trustDomain: string }[],
+) {
   const notes: string[] = [];
   if (spire.entries === undefined) notes.push('No entries: give --spire-server or --spire-entries.');
   if (spire.bundle === undefined) notes.push('No roots of SPIRE: give --spire-server or --spire-bundle.');
@@ -239,7 +243,9 @@ function notesOf(spire: SpireState, federation: readonly Relationship[], foreign
   for (const { trustDomain, url, profile } of federation) {
     const has = foreign.some((one) => one.trustDomain === trustDomain);
     const what = has ? 'its present bundle is written' : 'its bundle is not known: give --spire-bundles';
-    notes.push(`Federation with ${trustDomain} (${url}, ${profile}): ${what}; it is not fetched again by itself.`);
+    notes.push(
+      `Federation with ${trustDomain} (${url}, ${profile}): ${what}; sidekey federation create lets it be fetched again.`,
+    );
   }
   const jwt = spire.bundle?.value.jwt_authorities;
   if (Array.isArray(jwt) && jwt.length > 0) {

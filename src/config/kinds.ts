@@ -13,8 +13,16 @@ import {
   SidekeyError,
 } from '../base/index.ts';
 import { parseName } from '../ca/index.ts';
-import { EPOCH_TRUST_DOMAIN, parseTrustDomain, SpiffeIdError, type TrustDomain } from '../spiffe/index.ts';
-import type { HostPort } from './serve-config.ts';
+import {
+  EPOCH_TRUST_DOMAIN,
+  parseSpiffeId,
+  parseTrustDomain,
+  pathOf,
+  type SpiffeId,
+  SpiffeIdError,
+  type TrustDomain,
+} from '../spiffe/index.ts';
+import type { HostPort, Network } from './serve-config.ts';
 
 export interface SettingKind<T> {
   /** The number of texts: one, any number, or (as a flag) one or none. */
@@ -208,6 +216,23 @@ function readHost(text: string): string {
   );
 }
 
+/** Networks in the form of RFC 4632: 10.1.0.0/16 or fd00::/8. */
+export const networks: SettingKind<readonly Network[]> = {
+  takes: 'many',
+  placeholder: 'NETWORK',
+  read: (texts) => texts.map(readNetwork),
+};
+
+function readNetwork(text: string): Network {
+  const [, address = '', digits = ''] = /^([^/]+)\/(\d{1,3})$/.exec(text) ?? [];
+  const bits = isIPv4(address) ? 32 : isIPv6(address) && !address.includes('%') ? 128 : 0;
+  if (bits > 0 && Number(digits) <= bits) return { address, prefix: Number(digits) };
+  throw settingError(
+    `${quote(text)} is not a network`,
+    'give an address and the length of its prefix, such as 10.1.0.0/16, fd00::/8, or 10.1.2.3/32 for one address',
+  );
+}
+
 export const trustDomain: SettingKind<TrustDomain> = one('NAME', (text) => {
   try {
     const domain = parseTrustDomain(text);
@@ -219,6 +244,22 @@ export const trustDomain: SettingKind<TrustDomain> = one('NAME', (text) => {
   throw settingError(
     `${quote(text)} is reserved for revocation lists (docs/revocation.md)`,
     'give another trust domain',
+  );
+});
+
+/** The SPIFFE ID of a server of the trust domain: of a path that no entry can have, so that no workload stands in for it. */
+export const endpointId: SettingKind<SpiffeId> = one('SPIFFE_ID', (text) => {
+  let id: SpiffeId;
+  try {
+    id = parseSpiffeId(text);
+  } catch (thrown) {
+    if (thrown instanceof SpiffeIdError) throw settingError(`${quote(text)}: ${thrown.problem}`, thrown.rule);
+    throw thrown;
+  }
+  if (/^\/(?:sidekey|spire)\//.test(pathOf(id))) return id;
+  throw settingError(
+    `the path of ${quote(text)} is one that entries can have`,
+    'it begins with /sidekey/ or /spire/: a workload with the same SPIFFE ID could stand in for the endpoint',
   );
 });
 

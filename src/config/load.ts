@@ -2,6 +2,7 @@
 
 import { type Problem, SidekeyError } from '../base/index.ts';
 import type { Surroundings } from './default-paths.ts';
+import { federationProblems } from './federation-rules.ts';
 import { type Flags, fromEnvironment, fromFlags, type Given } from './given.ts';
 import { jwtProblems } from './jwt-rules.ts';
 import { settingError } from './kinds.ts';
@@ -51,6 +52,7 @@ export async function loadServeConfig(sources: ConfigSources): Promise<ServeConf
   problems.push(...nameProblems(config, (key) => given.get(key)?.where));
   if (wholeGiven) problems.push(...tlsProblems(config, (key) => given.get(key)?.where));
   problems.push(...jwtProblems(config, (key) => given.get(key)?.where, wholeGiven));
+  problems.push(...federationProblems(config, (key) => given.get(key)?.where, wholeGiven));
   problems.push(...upstreamProblems(config, (key) => given.get(key)?.where, wholeGiven));
   if (config.watchEntries && config.entries === undefined && wholeGiven && !given.has('entries')) {
     const path = given.get('watchEntries')?.where ?? flagOf('watchEntries');

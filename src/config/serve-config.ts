@@ -2,7 +2,7 @@
 
 import type { AttestorSettings } from '../attest/index.ts';
 import type { UpstreamSettings } from '../ca/index.ts';
-import type { AuthorityKeyType, SvidKeyType, TrustDomain } from '../spiffe/index.ts';
+import type { AuthorityKeyType, SpiffeId, SvidKeyType, TrustDomain } from '../spiffe/index.ts';
 import type { LogFormat, LogLevel } from '../telemetry/index.ts';
 
 /** Paths are absolute. */
@@ -79,6 +79,21 @@ export interface ServeConfig extends AttestorSettings, UpstreamSettings {
   /** Undefined: clear text. */
   readonly oidcCertFile: string | undefined;
   readonly oidcKeyFile: string | undefined;
+  /** Networks beyond the public ones in which bundle endpoints may be. */
+  readonly federationAllow: readonly Network[];
+  /** Seconds. */
+  readonly federationMinRefresh: number;
+  /** Undefined: no bundle endpoint. */
+  readonly federationListen: HostPort | undefined;
+  readonly federationProfile: FederationProfile;
+  /** The SPIFFE ID of the bundle endpoint, in this trust domain and below `/sidekey` or `/spire`. */
+  readonly federationSpiffeId: SpiffeId;
+  readonly federationCertFile: string | undefined;
+  readonly federationKeyFile: string | undefined;
+  /** Seconds. */
+  readonly federationRefreshHint: number;
+  /** Undefined: no file. */
+  readonly federationPublishFile: string | undefined;
   /** Undefined: no agents of other hosts attach. */
   readonly agentListen: HostPort | undefined;
   /** Authorities of agents' certificates; undefined: x509pop is off. */
@@ -106,6 +121,9 @@ export interface ServeConfig extends AttestorSettings, UpstreamSettings {
   readonly logFormat: LogFormat | undefined;
 }
 
+/** How the bundle endpoint shows who it is: by an SVID, or by a certificate for its host name. */
+export type FederationProfile = 'https_spiffe' | 'https_web';
+
 /** Callers that get bundles: those with at least one matching entry, or all on the pipe. */
 export type BundleFor = 'identified' | 'anyone';
 
@@ -114,6 +132,12 @@ export type BundleFor = 'identified' | 'anyone';
  * them.
  */
 export type RootAckPolicy = 'wait' | 'continue';
+
+/** `10.1.0.0/16`: the address and the number of bits that all its addresses share. */
+export interface Network {
+  readonly address: string;
+  readonly prefix: number;
+}
 
 export interface HostPort {
   /** A name or an address, IPv6 without brackets. */

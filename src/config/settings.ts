@@ -292,6 +292,57 @@ export const SETTINGS: { readonly [K in SettingKey]: Setting<ServeConfig[K]> } =
     optional: true,
   },
   oidcKeyFile: { about: 'PEM file with the key of that certificate', kind: kinds.readableFile, optional: true },
+  federationAllow: {
+    about:
+      'network that is not public, such as 10.1.0.0/16, in which bundle endpoints of other trust domains may be; repeat for more',
+    kind: kinds.networks,
+  },
+  federationMinRefresh: {
+    about: 'shortest time between two polls of a bundle endpoint, whatever its refresh hint says',
+    kind: kinds.duration('1s', '1h'),
+    fallback: fixed('60s'),
+  },
+  federationListen: {
+    about: 'serve the bundle endpoint, from which other trust domains fetch the bundle',
+    kind: kinds.hostPort,
+    optional: true,
+  },
+  federationProfile: {
+    about:
+      'how the bundle endpoint shows who it is: by an own SVID (https_spiffe), or by a certificate for its host name (https_web)',
+    kind: kinds.choice('https_spiffe', 'https_web'),
+    fallback: fixed('https_spiffe'),
+  },
+  federationSpiffeId: {
+    about: 'SPIFFE ID of the bundle endpoint, below /sidekey or /spire, where no entry can be',
+    kind: kinds.endpointId,
+    fallback: {
+      text: (_surroundings, { trustDomain }) => trustDomain && `spiffe://${trustDomain}/sidekey/server`,
+      words: 'spiffe://TRUST_DOMAIN/sidekey/server',
+      from: 'trustDomain',
+    },
+  },
+  federationCertFile: {
+    about: 'PEM file with the certificate of the bundle endpoint, then those above it; read again when it changes',
+    kind: kinds.readableFile,
+    optional: true,
+  },
+  federationKeyFile: {
+    about: 'PEM file with the key of that certificate, not encrypted',
+    kind: kinds.readableFile,
+    optional: true,
+  },
+  federationRefreshHint: {
+    about:
+      'how often other trust domains should fetch the bundle; a new authority signs five times this after it was published',
+    kind: kinds.duration('1s', '24h'),
+    fallback: fixed('5m'),
+  },
+  federationPublishFile: {
+    about: 'keep the bundle, as other trust domains fetch it, in this file, for a server or CDN that serves it',
+    kind: kinds.file,
+    optional: true,
+  },
   agentListen: {
     about:
       'let agents of other hosts attach here (docs/hosts.md); an entry is then for the host that its parent_id names',

@@ -154,6 +154,11 @@ export class Ledger {
     for (const connection of this.#byPeer.values()) if (connection.number > after) yield connection;
   }
 
+  /** Undefined if no stream of the connection is open. */
+  connectionOf(peer: Peer): ProxyConnection | undefined {
+    return this.#byPeer.get(peer);
+  }
+
   /**
    * Notes a NACK on this connection: calls `told` with the grants whose certificates the proxy has, at most
    * once per LOOK_AGAIN_MS; a NACK in between is reported at the end of that time.

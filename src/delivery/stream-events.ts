@@ -45,9 +45,10 @@ export class StreamEvents {
 
   tell(type: StreamEvent['type'], names: () => readonly string[], detail?: string): void {
     this.#parts.ledger.tell(() => {
-      const { pid, uid } = this.#stream.peer.credentials;
+      const { peer } = this.#stream;
+      const { pid, uid } = peer.credentials;
       const at = this.#parts.clock.now();
-      return { type, at, stream: this.#number, pid, uid, node: this.node?.id, names: names(), detail };
+      return { type, at, stream: this.#number, peer, pid, uid, node: this.node?.id, names: names(), detail };
     });
   }
 }

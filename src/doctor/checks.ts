@@ -8,10 +8,12 @@ import type { Check, CheckResult } from './check.ts';
 import { judgeDataDir } from './data-dir.ts';
 import { judgeEngineSocket } from './engine-socket.ts';
 import { judgeEntries, judgeRequirements, judgeUnrendered, judgeWithheld } from './entries.ts';
+import { judgeRelationships } from './federation.ts';
 import { judgeHost } from './host.ts';
 import { judgeInputs } from './inputs.ts';
 import { judgeKeys } from './keys.ts';
 import { type FindListener, isOwnServer, judgeListeners } from './listeners.ts';
+import { judgePublishedBundle } from './published-bundle.ts';
 import { judgeReload } from './reload.ts';
 import { reloadCommand, restartCommand, viewProcess } from './restart.ts';
 import { withoutCommand } from './safe-command.ts';
@@ -74,6 +76,8 @@ export function serverChecks(known: DoctorJson, now: number, here: Here | undefi
           run: () => ownOnly(here, judgeReload(known, process && reloadCommand(known.pid, process))),
         },
     judged('admin-tls', () => judgeAdminTls(known)),
+    judged('published-bundle', () => judgePublishedBundle(known)),
+    judged('federation', () => judgeRelationships(known)),
     judged('authority', () => judgeAuthority(known, now)),
     here === undefined
       ? judged('host', () => judgeHost(known, restart))

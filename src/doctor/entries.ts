@@ -3,7 +3,7 @@
 import type { DoctorJson } from '../admin/index.ts';
 import { changeEntry, commandLine, declaredPlace, type Finding } from '../base/index.ts';
 
-type Kind = 'expired' | 'unproducible' | 'shadowed' | 'never-issued';
+type Kind = 'reserved' | 'expired' | 'unproducible' | 'shadowed' | 'never-issued';
 type EntrySample = DoctorJson['entries']['expired']['sample'][number];
 
 interface Judgement extends Pick<Finding, 'severity' | 'why'> {
@@ -11,6 +11,8 @@ interface Judgement extends Pick<Finding, 'severity' | 'why'> {
   change(fault: EntrySample): string;
   /** The arguments of `sidekey entry update ID` for this change, with placeholders. */
   readonly update: string;
+  /** By default `has no effect`. */
+  readonly does?: string;
   /** The flags of `sidekey entry update` that correct this entry; undefined if they are not known. */
   flags?(fault: EntrySample): readonly string[] | undefined;
   /** What to look at before the change, whatever the source of the entry. */
@@ -18,6 +20,13 @@ interface Judgement extends Pick<Finding, 'severity' | 'why'> {
 }
 
 const JUDGEMENTS: Readonly<Record<Kind, Judgement>> = {
+  reserved: {
+    severity: 'warning',
+    does: 'still works',
+    why: 'peers that know a server of this trust domain by such a SPIFFE ID, as the bundle endpoint, take the workload for it; new entries like it are refused',
+    change: () => 'give it a SPIFFE ID with another path',
+    update: '--spiffe-id …',
+  },
   unproducible: {
     severity: 'error',
     why: 'a caller must have all selectors of an entry, and no caller can have this one',
@@ -53,6 +62,7 @@ const JUDGEMENTS: Readonly<Record<Kind, Judgement>> = {
 /** Stands for the field if a server of an earlier version leaves it out. */
 const NONE: DoctorJson['withheld'] = { count: 0, sample: [] };
 
+const NO_FAULTS: DoctorJson['entries']['expired'] = { count: 0, sample: [] };
 const NONE_RENDERED: DoctorJson['unrendered'] = { count: 0, sample: [] };
 
 /** Reports entries that matching callers do not get because these callers are in containers. */
@@ -99,10 +109,11 @@ export function judgeUnrendered({ unrendered = NONE_RENDERED }: Partial<Pick<Doc
 
 export function judgeEntries({ entries, pid }: Pick<DoctorJson, 'entries' | 'pid'>): Finding[] {
   return (Object.keys(JUDGEMENTS) as Kind[]).flatMap((kind) => {
-    const { severity, why } = JUDGEMENTS[kind];
-    const { count, sample } = entries[kind];
+    const { severity, why, does = 'has no effect' } = JUDGEMENTS[kind];
+    // A server of an earlier version leaves out new kinds.
+    const { count, sample } = entries[kind] ?? NO_FAULTS;
     const findings = sample.map((fault): Finding => {
-      const problem = `the entry of ${fault.spiffe_id} has no effect: ${fault.detail}`;
+      const problem = `the entry of ${fault.spiffe_id} ${does}: ${fault.detail}`;
       return {
         rule: `entry-${kind}`,
         severity,

@@ -48,7 +48,7 @@ export async function loadEntriesFile(
     }
     if (problems.length > 0) throw SidekeyError.badInput(problems.slice(0, MOST_TWINS));
     return {
-      ...{ file, version, inputs, notes: source.notes },
+      ...{ file, version, inputs, notes: [...source.notes, ...leftOut(source, file)] },
       locate: (problem) => source.locate(problem),
       placeOf: (index) => source.placeOf(index),
     };
@@ -56,6 +56,13 @@ export async function loadEntriesFile(
     if (!(thrown instanceof SidekeyError)) throw thrown;
     throw source.error(thrown.problems);
   }
+}
+
+/** The server takes entries from its file; whom it trusts is decided by the admin role alone. */
+function leftOut({ relationships }: EntriesSource, file: string): Problem[] {
+  if (relationships.length === 0) return [];
+  const problem = `${relationships.length === 1 ? 'a federation relationship is' : `${relationships.length} federation relationships are`} left out`;
+  return [{ path: file, problem, rule: 'make relationships with sidekey apply or sidekey federation create' }];
 }
 
 /** Maximum number of reported duplicates. */

@@ -6,8 +6,10 @@
 
 import { nearest, type Problem, SidekeyError } from '../base/index.ts';
 import { PAGE_TOKEN, PAGE_TOKEN_RULE, Place, show, snakeCase } from '../registry/index.ts';
+import type { Collected } from './collected.ts';
 import { FILE_RULE, fileFault, readDocuments, type TextDocument } from './documents.ts';
-import { type Collected, isManifest, readManifest } from './manifest.ts';
+import { isManifest, readManifest } from './manifest.ts';
+import { RELATIONSHIPS_MEMBER, readFederationFile } from './relationships.ts';
 
 /** Decodes UTF-8 and rejects invalid bytes; skips a byte order mark. @throws TypeError */
 export function decodeText(bytes: Uint8Array): string {
@@ -35,13 +37,19 @@ const MOST_NOTES = 20;
 
 export class EntriesSource {
   readonly #items: readonly Item[];
+  readonly #relationships: readonly Item[];
   /** Things that were accepted, but have no effect; located. */
   readonly notes: readonly Problem[];
   /** What the texts have, in their order. */
   readonly entries: readonly unknown[];
 
-  private constructor(items: readonly Item[], notes: readonly Problem[]) {
+  /** Federation relationships, in the form of federation.json. */
+  readonly relationships: readonly unknown[];
+
+  private constructor(items: readonly Item[], relationships: readonly Item[], notes: readonly Problem[]) {
     this.#items = items;
+    this.#relationships = relationships;
+    this.relationships = relationships.map(({ value }) => value);
     this.entries = items.map(({ value }) => value);
     this.notes = notes;
   }
@@ -52,12 +60,14 @@ export class EntriesSource {
    */
   static async read(texts: readonly NamedText[], apart = false): Promise<EntriesSource> {
     const items: Item[] = [];
+    const relationships: Item[] = [];
     const notes = new Map<string, Problem>();
     const problems: Problem[] = [];
     for (const { name, text } of texts) {
       try {
         const one = new TextReader(name, await readDocuments(name, text, apart));
         for (const item of one.items) items.push(item);
+        relationships.push(...one.relationships);
         for (const note of one.notes)
           if (notes.size < MOST_NOTES && !notes.has(note.problem)) notes.set(note.problem, note);
       } catch (thrown) {
@@ -66,7 +76,7 @@ export class EntriesSource {
       }
     }
     if (problems.length > 0) throw SidekeyError.badInput(problems, 'ERR_CONFIG');
-    return new EntriesSource(items, [...notes.values()]);
+    return new EntriesSource(items, relationships, [...notes.values()]);
   }
 
   error(problems: readonly Problem[]): SidekeyError {
@@ -95,6 +105,15 @@ export class EntriesSource {
     return { ...problem, problem: named, path: `${item.name}:${line} ${item.shown}${rest}` };
   }
 
+  /** The same for a problem of the relationship at this position, whose path begins below that. */
+  locateRelationship(problem: Problem, index: number): Problem {
+    const { name, document, keys, shown } = this.#relationships[index]!;
+    return {
+      ...problem,
+      path: `${name}:${document.lineAt([...keys, ...keysOf(problem.path)])} ${shown}${problem.path}`,
+    };
+  }
+
   /** File and line of the entry at this position. */
   placeOf(index: number): { readonly name: string; readonly line: number } | undefined {
     const item = this.#items[index];
@@ -114,6 +133,7 @@ class TextReader implements Collected {
   readonly #name: string;
   #document: TextDocument;
   readonly items: Item[] = [];
+  readonly relationships: Item[] = [];
   readonly notes: Problem[] = [];
 
   /** @throws ERR_CONFIG with all problems */
@@ -134,6 +154,11 @@ class TextReader implements Collected {
     this.items.push({ value, name: this.#name, document: this.#document, keys, shown });
   }
 
+  relationship(value: unknown, keys: readonly string[]): void {
+    const shown = `/${keys.join('/')}`;
+    this.relationships.push({ value, name: this.#name, document: this.#document, keys, shown });
+  }
+
   note(keys: readonly string[], problem: string, rule: string): void {
     this.notes.push({ path: `${this.#name}:${this.#document.lineAt(keys)}`, problem, rule });
   }
@@ -147,6 +172,7 @@ class TextReader implements Collected {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) {
       place.fault('it has no entries', FILE_RULE);
     } else if (isManifest(value)) readManifest(value, [], place, this);
+    else if (RELATIONSHIPS_MEMBER in value) readFederationFile(value, place, this);
     else this.#readEntries(value, place);
   }
 

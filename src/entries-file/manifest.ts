@@ -1,22 +1,17 @@
 /**
- * Reads manifests of spire-controller-manager: ClusterStaticEntry, alone or in lists.
+ * Reads manifests of spire-controller-manager: ClusterStaticEntry and ClusterFederatedTrustDomain, alone or in lists.
  *
  * @see https://github.com/spiffe/spire-controller-manager/blob/main/docs/clusterstaticentry-crd.md
  */
 
 import { nearest } from '../base/index.ts';
 import { type Place, readObject, show } from '../registry/index.ts';
+import type { Collected } from './collected.ts';
+import { readTrustDomainSpec } from './relationships.ts';
 
 const API_VERSION = 'spire.spiffe.io/v1alpha1';
 const KIND = 'ClusterStaticEntry';
-
-/** What a reader of a document collects. */
-export interface Collected {
-  /** An entry, and the keys that lead to it in the document. */
-  entry(value: unknown, keys: readonly string[]): void;
-  /** Something that was accepted, but has no effect. */
-  note(keys: readonly string[], problem: string, rule: string): void;
-}
+const TRUST_DOMAIN_KIND = 'ClusterFederatedTrustDomain';
 
 /** Whether the document is a Kubernetes object rather than a list of entries. */
 export function isManifest(value: object): boolean {
@@ -47,9 +42,12 @@ export function readManifest(value: object, keys: readonly string[], place: Plac
     readItems(value as Record<string, unknown>, keys, place, collected);
     return;
   }
-  if (kind === 'ClusterFederatedTrustDomain' && apiVersion === API_VERSION) {
-    const rule = 'entries name trust domains; set the bundle of each with sidekey bundle set DOMAIN --file FILE';
-    collected.note([...keys, 'kind'], 'a ClusterFederatedTrustDomain is left out', rule);
+  if (kind === TRUST_DOMAIN_KIND && apiVersion === API_VERSION) {
+    for (const name of Object.keys(others)) {
+      place.at(name).fault(`there is no such field${meant(name, TOP)}`, `a ${kind} has ${TOP.join(', ')}`);
+    }
+    const fields = readObject(spec, place.at('spec'), `a ${kind} has its relationship in spec`);
+    if (fields !== undefined) readTrustDomainSpec(fields, [...keys, 'spec'], place.at('spec'), collected);
     return;
   }
   if (!isKnownKind(kind, apiVersion, place)) return;
@@ -65,7 +63,8 @@ export function readManifest(value: object, keys: readonly string[], place: Plac
 const TOP = ['apiVersion', 'kind', 'metadata', 'spec', 'status'];
 
 function isList(kind: unknown, apiVersion: unknown): boolean {
-  return (kind === 'List' && apiVersion === 'v1') || (kind === `${KIND}List` && apiVersion === API_VERSION);
+  const isTyped = kind === `${KIND}List` || kind === `${TRUST_DOMAIN_KIND}List`;
+  return (kind === 'List' && apiVersion === 'v1') || (isTyped && apiVersion === API_VERSION);
 }
 
 function readItems(
@@ -85,7 +84,8 @@ function readItems(
     const one = place.at('items').at(at);
     const object = readObject(item, one, `it is a ${KIND}`);
     // The kinds of the items of a typed list may be left out.
-    const typed = object && kind !== 'List' ? { apiVersion: API_VERSION, kind: KIND, ...object } : object;
+    const ofItems = String(kind).replace(/List$/, '');
+    const typed = object && kind !== 'List' ? { apiVersion: API_VERSION, kind: ofItems, ...object } : object;
     if (typed === undefined) continue;
     if (isList(typed.kind, typed.apiVersion)) one.at('kind').fault('it is a list in a list', `it is a ${KIND}`);
     else readManifest(typed, [...keys, 'items', String(at)], one, collected);
@@ -101,7 +101,7 @@ function isKnownKind(kind: unknown, apiVersion: unknown, place: Place): boolean 
   let known = true;
   if (kind !== KIND) {
     known = false;
-    const hint = typeof kind === 'string' ? meant(kind, [KIND, `${KIND}List`, 'ClusterFederatedTrustDomain']) : '';
+    const hint = typeof kind === 'string' ? meant(kind, [KIND, `${KIND}List`, TRUST_DOMAIN_KIND]) : '';
     place.at('kind').fault(`it is ${show(kind)}${hint}`, `the kind of a manifest is ${KIND}`);
   }
   if (apiVersion !== API_VERSION) {

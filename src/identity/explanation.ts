@@ -7,6 +7,7 @@ import { ATTESTORS, type PlaceholderValue, redactSelector, valueAmong } from '..
 import { differInOnePlace, nearest } from '../base/index.ts';
 import { type Entry, isExpired, isForContained, type NearMiss, type Registry, templateOf } from '../registry/index.ts';
 import {
+  EVERY_DOMAIN,
   formatSelector,
   isLikeTemplate,
   isNegated,
@@ -147,9 +148,9 @@ export function explain(
   const to = { caller: { selectors, isContained }, isLacking, placeOf, template: givers[0], gets };
   const near = misses.map((miss) => explainMiss(miss, to, identities, now));
   const own = identities.bundle(caller);
-  const federated = identities.federated(caller).map(({ trustDomain }) => trustDomain);
+  const federated = identities.federated(caller, 'any').map(({ trustDomain }) => trustDomain);
   const unset = [...new Set(entries.flatMap(({ federatesWith }) => federatesWith))].filter(
-    (trustDomain) => !federated.includes(trustDomain),
+    (trustDomain) => trustDomain !== EVERY_DOMAIN && !federated.includes(trustDomain),
   );
   return {
     entries,

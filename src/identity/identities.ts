@@ -10,6 +10,7 @@ import type { CertificateAuthority, X509Svid } from '../ca/index.ts';
 import type { Entry, EntryChange, Registry } from '../registry/index.ts';
 import {
   compareText,
+  EVERY_DOMAIN,
   formatSelector,
   isNegated,
   opposite,
@@ -214,21 +215,30 @@ export class Identities {
       if (bundle.x509Authorities.length > 0) return bundle;
       return { reason: 'no-bundle', detail: 'the upstream has signed nothing yet: see sidekey ca show' };
     }
-    if (!caller.entries.some((entry) => entry.federatesWith.includes(trustDomain))) {
+    if (!caller.entries.some((entry) => isFederated(entry, trustDomain))) {
       return { reason: 'not-federated', detail: `no entry that matches this caller federates with ${trustDomain}` };
     }
     const bundle = registry.federatedBundles.get(trustDomain);
+    if (bundle?.x509Authorities.length === 0) {
+      const detail = `${trustDomain} has withdrawn all its authorities, so nobody trusts its SVIDs: sidekey federation show ${trustDomain}`;
+      return { reason: 'no-bundle', detail };
+    }
     return bundle ?? { reason: 'no-bundle', detail: `the bundle of ${trustDomain} is not set: sidekey bundle set` };
   }
 
-  /** The bundles of other trust domains that the caller may have now, sorted by trust domain. */
-  federated(caller: Pick<Caller, 'entries'>): TrustBundle[] {
+  /**
+   * The bundles of other trust domains that the caller may have now, sorted by trust domain.
+   * @param kind `x509`: only those with X.509 authorities, since proxies refuse a bundle without
+   */
+  federated(caller: Pick<Caller, 'entries'>, kind: 'x509' | 'any' = 'x509'): TrustBundle[] {
     const { federatedBundles } = this.#parts.registry;
-    const domains = new Set(caller.entries.flatMap((entry) => entry.federatesWith));
-    return [...domains]
-      .sort(compareText)
-      .map((trustDomain) => federatedBundles.get(trustDomain))
-      .filter((bundle) => bundle !== undefined);
+    const domains = new Set<string>(caller.entries.flatMap((entry) => entry.federatesWith));
+    const bundles = domains.has(EVERY_DOMAIN)
+      ? federatedBundles.list()
+      : [...domains].sort(compareText).map((trustDomain) => federatedBundles.get(trustDomain));
+    return bundles
+      .filter((bundle) => bundle !== undefined)
+      .filter(({ x509Authorities }) => kind === 'any' || x509Authorities.length > 0);
   }
 
   /**
@@ -435,4 +445,8 @@ function mayHaveMore(caller: Caller, types: ReadonlySet<string>): boolean | unde
     else if (known.given.some((selector) => !caller.selectors.has(formatSelector(selector)))) return true;
   }
   return more;
+}
+
+function isFederated({ federatesWith }: Pick<Entry, 'federatesWith'>, trustDomain: TrustDomain): boolean {
+  return federatesWith.some((one) => one === trustDomain || one === EVERY_DOMAIN);
 }

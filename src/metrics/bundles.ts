@@ -1,6 +1,7 @@
 /** The samples of the bundles. */
 
 import { X509Certificate } from 'node:crypto';
+import { RELATIONSHIP_STATES } from '../federation/index.ts';
 import type { FederatedBundle } from '../registry/index.ts';
 import type { Samples } from './samples.ts';
 import { eachInSlices } from './slices.ts';
@@ -9,11 +10,13 @@ import type { MetricSources } from './sources.ts';
 /** When each bundle ends, in milliseconds since the epoch. A bundle is immutable, and to read its certificates takes time. */
 const ends = new WeakMap<FederatedBundle, number>();
 
-export async function collectBundles(samples: Samples, { ca, registry }: MetricSources): Promise<void> {
+export async function collectBundles(samples: Samples, sources: MetricSources): Promise<void> {
+  const { ca, registry } = sources;
   const own = ca.bundle();
   samples.set('sidekey_bundles', 1, { kind: 'own' });
   samples.set('sidekey_bundle_authorities', own.x509Authorities.length, { kind: 'own' });
   samples.set('sidekey_bundle_sequence_number', own.sequenceNumber);
+  collectPublished(samples, sources);
   const roots = ca.authorities().filter(({ role, state }) => role === 'root' && state !== 'prepared');
   if (roots.length > 0) {
     const end = Math.max(...roots.map(({ notAfter }) => notAfter));
@@ -21,6 +24,7 @@ export async function collectBundles(samples: Samples, { ca, registry }: MetricS
     const changed = Math.max(...roots.map(({ since }) => since));
     samples.set('sidekey_bundle_oldest_update_timestamp_seconds', changed / 1_000, { kind: 'own' });
   }
+  collectRelationships(samples, sources.federation);
   const foreign = registry.federatedBundles.list();
   const kind = { kind: 'foreign' };
   samples.set('sidekey_bundles', foreign.length, kind);
@@ -29,11 +33,53 @@ export async function collectBundles(samples: Samples, { ca, registry }: MetricS
   if (foreign.length === 0) return;
   let soonest = Number.POSITIVE_INFINITY;
   await eachInSlices(foreign, (bundle) => {
-    soonest = Math.min(soonest, endOf(bundle));
+    // One that withdraws its trust has no end.
+    if (bundle.x509Authorities.length > 0) soonest = Math.min(soonest, endOf(bundle));
   });
-  samples.set('sidekey_bundle_soonest_expiry_timestamp_seconds', soonest / 1_000, kind);
+  if (Number.isFinite(soonest)) samples.set('sidekey_bundle_soonest_expiry_timestamp_seconds', soonest / 1_000, kind);
   const oldest = Math.min(...foreign.map(({ updatedAt }) => updatedAt));
   samples.set('sidekey_bundle_oldest_update_timestamp_seconds', oldest / 1_000, kind);
+}
+
+function collectRelationships(samples: Samples, federation: MetricSources['federation']): void {
+  const states = new Map<(typeof RELATIONSHIP_STATES)[number], number>(RELATIONSHIP_STATES.map((state) => [state, 0]));
+  let oldest = Number.POSITIVE_INFINITY;
+  let most = 0;
+  const views = federation.list();
+  for (const { status } of views) {
+    states.set(status.state, states.get(status.state)! + 1);
+    oldest = Math.min(oldest, status.lastSuccessAt ?? oldest);
+    most = Math.max(most, status.failures);
+  }
+  for (const [state, count] of states) samples.set('sidekey_federation_relationships', count, { state });
+  for (const [result, count] of federation.results.entries()) {
+    samples.set('sidekey_federation_fetches_total', count, { result });
+  }
+  if (Number.isFinite(oldest)) samples.set('sidekey_federation_oldest_fetch_timestamp_seconds', oldest / 1_000);
+  if (views.length > 0) samples.set('sidekey_federation_most_failures', most);
+}
+
+function collectPublished(samples: Samples, { ca, publishing, published }: MetricSources): void {
+  const [endpoint, file] = [published()?.endpoint(), published()?.file()];
+  if (endpoint !== undefined || file !== undefined) {
+    samples.set('sidekey_published_bundle_sequence_number', ca.bundle().documentNumber);
+  }
+  if (endpoint !== undefined) {
+    for (const [result, count] of publishing.requests.entries()) {
+      samples.set('sidekey_bundle_endpoint_requests_total', count, { result });
+    }
+    const { notAfter, problem } = endpoint.certificate;
+    samples.set('sidekey_bundle_endpoint_certificate_problem', Number(problem !== undefined));
+    if (notAfter !== undefined) {
+      samples.set('sidekey_bundle_endpoint_certificate_expiry_timestamp_seconds', notAfter / 1_000);
+    }
+  }
+  if (file !== undefined) {
+    for (const [result, count] of publishing.writes.entries()) {
+      samples.set('sidekey_published_file_writes_total', count, { result });
+    }
+    samples.set('sidekey_published_file_problem', Number(file.problem !== undefined));
+  }
 }
 
 function endOf(bundle: FederatedBundle): number {

@@ -5,6 +5,7 @@ import type { AttestationTimes, Pipe } from '../attest/index.ts';
 import type { Clock } from '../base/index.ts';
 import type { CertificateAuthority, IssuanceTimes } from '../ca/index.ts';
 import type { DeliveryCounts, PushQueue } from '../delivery/index.ts';
+import type { EndpointState, Federation, PublishedFileState, PublishingCounts } from '../federation/index.ts';
 import type { Identities } from '../identity/index.ts';
 import type { TokenCounts } from '../jwt/index.ts';
 import type { MemoryBudget, Turns } from '../limits/index.ts';
@@ -28,6 +29,12 @@ export interface MetricSources {
   /** Of the agent port. */
   readonly agents: AgentCounts;
   readonly ca: Pick<CertificateAuthority, 'authorities' | 'bundle' | 'upstream' | 'revocationLists'>;
+  readonly federation: Pick<Federation, 'list' | 'results'>;
+  readonly publishing: PublishingCounts;
+  /** Undefined while the server starts. */
+  readonly published: () =>
+    | { endpoint(): EndpointState | undefined; file(): PublishedFileState | undefined }
+    | undefined;
   /** Authorities that began to sign, and that were tainted, by role. */
   readonly rotations: Tally;
   readonly taints: Tally;

@@ -53,14 +53,14 @@ export function foreignBundles(input: JsonInput, own: TrustDomain): ForeignBundl
   });
 }
 
-export interface Relationship {
+export interface SpireRelationship {
   readonly trustDomain: string;
   readonly url: string;
   readonly profile: string;
 }
 
 /** The relationships in the output of `spire-server federation list -output json`. @throws ERR_CONFIG */
-export function relationships(input: JsonInput): Relationship[] {
+export function relationships(input: JsonInput): SpireRelationship[] {
   return listIn(input, 'federation_relationships').map((one, index) => {
     const trustDomain = domainOf(one.trust_domain, `${input.from} /federation_relationships/${index}`);
     const { bundle_endpoint_url: url, https_spiffe: spiffe } = one;

@@ -49,9 +49,10 @@ const LOG_OUT = 'the log goes to stdout: let systemd or the container engine kee
 const METRICS = 'metrics are at /metrics of the admin API, for Prometheus alone';
 const HEALTH =
   '/healthz and /readyz are on the admin API, grpc.health.v1 is on the pipe; sidekey healthcheck asks for it';
-const BUNDLE_ENDPOINT = 'Sidekey serves no federation endpoint yet: give the others its bundle (sidekey bundle show)';
+const BUNDLE_ENDPOINT =
+  'Sidekey has --federation-listen: tell the others its URL and SPIFFE ID, and give them its bundle (docs/federation.md)';
 const FEDERATES =
-  'bundles are set by hand: sidekey bundle set (the next steps have the command); they are not fetched again';
+  'the next steps set the bundles; sidekey federation create, or sidekey apply -f federation.json, lets them be fetched again';
 
 /** By the path of the setting in server.conf. */
 export const SERVER_RULES: Readonly<Record<string, Rule>> = {

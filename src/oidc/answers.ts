@@ -4,16 +4,9 @@
  * @see https://openid.net/specs/openid-connect-discovery-1_0.html sections 3 and 4
  */
 
+import { type Answers, problemAnswer } from '../https/index.ts';
 import type { TrustBundle } from '../spiffe/index.ts';
 import { oidcJwks } from '../spiffe/index.ts';
-
-export interface Answer {
-  readonly status: number;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body: string;
-}
-
-export type Answers = (method: string, url: string) => Answer;
 
 /** Pages of any origin may read the keys, which are public. */
 const JSON_HEADERS = { 'content-type': 'application/json', 'access-control-allow-origin': '*' };
@@ -42,15 +35,10 @@ export function answersOf(issuer: string, bundle: () => Pick<TrustBundle, 'jwtAu
   return (method, url) => {
     const path = url.split('?', 1)[0]!;
     const body = Object.hasOwn(bodies, path) ? bodies[path] : undefined;
-    if (body === undefined) return problem(404, 'Not Found', `there is only ${Object.keys(bodies).join(' and ')}`);
+    if (body === undefined)
+      return problemAnswer(404, 'Not Found', `there is only ${Object.keys(bodies).join(' and ')}`);
     if (method !== 'GET' && method !== 'HEAD')
-      return problem(405, 'Method Not Allowed', 'give GET', { allow: 'GET, HEAD' });
+      return problemAnswer(405, 'Method Not Allowed', 'give GET', { allow: 'GET, HEAD' });
     return { status: 200, headers: { ...JSON_HEADERS, 'cache-control': 'no-cache' }, body: body() };
   };
-}
-
-/** @see https://www.rfc-editor.org/rfc/rfc9457 */
-function problem(status: number, title: string, detail: string, headers: Record<string, string> = {}): Answer {
-  const body = JSON.stringify({ type: 'about:blank', title, status, detail });
-  return { status, headers: { ...headers, 'content-type': 'application/problem+json' }, body };
 }

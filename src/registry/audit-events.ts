@@ -1,4 +1,7 @@
-/** The audit's events for changes of entries, aliases, bundles, tokens and revocations. Values of environment selectors and tokens' texts are left out. */
+/**
+ * The audit's events for changes of entries, aliases, bundles, tokens, relationships and
+ * revocations. Values of environment selectors and tokens' texts are left out.
+ */
 
 import { createHash } from 'node:crypto';
 import { redactSelector } from '../attest/index.ts';
@@ -9,6 +12,8 @@ import type { Alias } from './alias.ts';
 import type { Entry } from './entry-fields.ts';
 import { entryToJson } from './entry-json.ts';
 import type { FederatedBundle } from './federated-bundle.ts';
+import type { Relationship } from './relationship.ts';
+import { relationshipToJson } from './relationship-json.ts';
 import type { Token } from './token.ts';
 
 /** When the change happens, in milliseconds since the epoch, and who makes it. */
@@ -66,6 +71,16 @@ export function tokenEvent({ before, after }: Change<Token>, by: By): AuditEvent
     target: (after ?? before)!.name,
     before: before && tokenShown(before),
     after: after && tokenShown(after),
+  };
+}
+
+export function relationshipEvent({ before, after }: Change<Relationship>, by: By): AuditEvent {
+  return {
+    ...by,
+    action: `relationship.${verb({ before, after })}`,
+    target: (after ?? before)!.trustDomain,
+    before: before && relationshipToJson(before),
+    after: after && relationshipToJson(after),
   };
 }
 
@@ -156,14 +171,21 @@ function entryShown(entry: Entry): object {
 /** The authorities as SHA-256 of their certificates: whole bundles would fill the audit. */
 function bundleShown({
   trustDomain,
+  source,
   sequenceNumber,
+  statedSequence,
   refreshHint,
   x509Authorities,
   jwtAuthorities,
 }: FederatedBundle): object {
   return {
     trust_domain: trustDomain,
+    source,
     spiffe_sequence: sequenceNumber,
+    // As a text, since it may have 64 bits.
+    ...(statedSequence === undefined || statedSequence === BigInt(sequenceNumber)
+      ? {}
+      : { stated_sequence: String(statedSequence) }),
     spiffe_refresh_hint: refreshHint ?? null,
     x509_authorities: x509Authorities.map((der) => createHash('sha256').update(der).digest('hex')),
     jwt_authorities: jwtAuthorities.map(({ keyId }) => keyId),

@@ -7,7 +7,7 @@
 
 import { X509Certificate } from 'node:crypto';
 import type { Problem } from '../base/index.ts';
-import { type TrustDomain, trustDomainId } from '../spiffe/index.ts';
+import { type TrustDomain, trustDomainId, urisOf } from '../spiffe/index.ts';
 import { type Place, show } from './place.ts';
 
 /** What the checks of a bundle depend on. */
@@ -18,6 +18,8 @@ export interface BundleRules {
   readonly now: number;
   /** Called for input that is accepted but probably a mistake. */
   readonly warn: (warning: Problem) => void;
+  /** The document came from a bundle endpoint, and nobody is there who could correct it. */
+  readonly polled?: true;
 }
 
 const MAX_AUTHORITIES = 100;
@@ -39,8 +41,8 @@ export class BundleAuthorities {
     this.#rules = rules;
   }
 
-  /** Adds a certificate, or records its faults. @returns undefined if it cannot be parsed */
-  add(der: Buffer, place: Place): X509Certificate | undefined {
+  /** Reads and checks a certificate. @returns undefined with its faults recorded if it can't be an authority */
+  read(der: Buffer, place: Place): X509Certificate | undefined {
     this.#given += 1;
     if (this.#given > MAX_AUTHORITIES) {
       if (this.#given === MAX_AUTHORITIES + 1) place.fault('there are too many authorities', NUMBER_RULE);
@@ -48,41 +50,56 @@ export class BundleAuthorities {
     }
     const certificate = readCertificate(der);
     if (certificate === undefined) return place.fault('it is no X.509 certificate', CERTIFICATE_RULE);
-    const text = der.toString('base64');
+    return this.#check(certificate, place) ? certificate : undefined;
+  }
+
+  /** Takes a certificate that was read; a repeated one is taken once. */
+  add(certificate: X509Certificate, place: Place): void {
+    const text = certificate.raw.toString('base64');
     const earlier = this.#places.get(text);
     if (earlier !== undefined) {
       // Bundles are often concatenated from files that contain the same root.
       const problem = `it is the same as the one at ${earlier.path}`;
       this.#rules.warn({ path: place.path, problem, rule: 'it is taken once' });
-      return certificate;
+      return;
     }
     this.#places.set(text, place);
-    this.#check(certificate, place);
     this.#certificates.push(certificate);
-    return certificate;
+    if (!this.#hasEnded(certificate)) return;
+    const problem = `${subjectOf(certificate)} expired at ${certificate.validToDate.toISOString()}`;
+    this.#rules.warn({ path: place.path, problem, rule: 'peers no longer accept SVIDs that it signed' });
   }
 
-  /** All accepted certificates, DER, in their order. At least one has not expired. */
+  /**
+   * All accepted certificates, DER, in their order. At least one has not expired, except in a polled bundle: a partner
+   * that publishes none withdraws its trust.
+   */
   finish(place: Place): Buffer[] | undefined {
-    if (this.#given === 0) return place.fault('it has no certificate', NUMBER_RULE);
-    if (this.#certificates.length > 0 && this.#certificates.every((one) => this.#hasEnded(one))) {
-      return place.fault('every one of its certificates has expired', 'at least one is valid still');
+    if (this.#rules.polled !== true) {
+      if (this.#certificates.length === 0) return place.fault('it has no certificate', NUMBER_RULE);
+      if (this.#certificates.every((one) => this.#hasEnded(one))) {
+        return place.fault('every one of its certificates has expired', 'at least one is valid still');
+      }
     }
+    if (this.#given > MAX_AUTHORITIES) return place.fault('there are too many authorities', NUMBER_RULE);
     return this.#certificates.map(({ raw }) => raw);
   }
 
-  #check(certificate: X509Certificate, place: Place): void {
+  /** True if it can be an authority; else its faults are recorded. */
+  #check(certificate: X509Certificate, place: Place): boolean {
+    let isGood = true;
+    const fault = (problem: string, rule: string) => {
+      isGood = false;
+      place.fault(problem, rule);
+    };
     // OpenSSL checks the basic constraints, and keyCertSign if there is a key usage.
-    if (!certificate.ca) place.fault(`${subjectOf(certificate)} is no CA certificate`, CA_RULE);
-    if (!hasJwk(certificate)) place.fault(`the key of ${subjectOf(certificate)} is of another type`, KEY_RULE);
+    if (!certificate.ca) fault(`${subjectOf(certificate)} is no CA certificate`, CA_RULE);
+    if (!hasJwk(certificate)) fault(`the key of ${subjectOf(certificate)} is of another type`, KEY_RULE);
     for (const uri of urisOf(certificate)) {
       const rule = `the authority of ${this.#rules.trustDomain} has the URI ${trustDomainId(this.#rules.trustDomain)}, or none of SPIFFE`;
-      if (/^spiffe:/i.test(uri) && !isIn(uri, this.#rules.trustDomain)) place.fault(`its URI is ${show(uri)}`, rule);
+      if (/^spiffe:/i.test(uri) && !isIn(uri, this.#rules.trustDomain)) fault(`its URI is ${show(uri)}`, rule);
     }
-    if (this.#hasEnded(certificate)) {
-      const problem = `${subjectOf(certificate)} expired at ${certificate.validToDate.toISOString()}`;
-      this.#rules.warn({ path: place.path, problem, rule: 'peers no longer accept SVIDs that it signed' });
-    }
+    return isGood;
   }
 
   #hasEnded({ validToDate }: X509Certificate): boolean {
@@ -114,14 +131,6 @@ function hasJwk(certificate: X509Certificate): boolean {
 function subjectOf({ subject, serialNumber }: X509Certificate): string {
   // Undefined, despite its type, if the subject is empty.
   return subject ? show(subject.split('\n').join(', ')) : `the certificate ${serialNumber}`;
-}
-
-/** The URI SANs. Node writes a URI with a comma, quote or similar as a JSON string. */
-function urisOf({ subjectAltName }: X509Certificate): string[] {
-  const names = (subjectAltName ?? '').matchAll(/(?:^|, )([A-Za-z ]+):("(?:[^"\\]|\\.)*"|[^,]*)/g);
-  return [...names]
-    .filter(([, type]) => type === 'URI')
-    .map(([, , value]) => (value!.startsWith('"') ? (JSON.parse(value!) as string) : value!));
 }
 
 /** True for the ID of the trust domain and IDs in it; false for malformed IDs. */

@@ -1,12 +1,15 @@
 /** Finds entries without effect. */
 
 import { redactSelector } from '../attest/index.ts';
-import { formatSelector, isTemplate, type Selector } from '../spiffe/index.ts';
+import { formatSelector, isTemplate, pathOf, type Selector } from '../spiffe/index.ts';
 import { compareAge, isExpired } from './entry.ts';
+import { isReservedPath } from './entry-readers.ts';
 import type { Entry, Registry } from './types.ts';
 
 export interface EntryFault {
-  readonly kind: /** It is over. */
+  readonly kind: /** Its path is reserved for the servers of the trust domain; an earlier version accepted it. */
+    | 'reserved'
+    /** It is over. */
     | 'expired'
     /** No attestor can provide one of its selectors. */
     | 'unproducible'
@@ -48,6 +51,13 @@ export function* entryFaults(parts: EntryFaultsParts): Iterable<EntryFault | und
 
 function faultOf(entry: Entry, parts: EntryFaultsParts): EntryFault | undefined {
   const { registry, whyNever, issued, now } = parts;
+  if (!isTemplate(entry.spiffeId) && isReservedPath(pathOf(entry.spiffeId))) {
+    return {
+      kind: 'reserved',
+      entry,
+      detail: `${pathOf(entry.spiffeId)} is below a path of the trust domain's servers`,
+    };
+  }
   if (isExpired(entry, now)) {
     return { kind: 'expired', entry, detail: `it expired at ${new Date(entry.expiresAt).toISOString()}` };
   }

@@ -4,6 +4,7 @@
  */
 
 import {
+  EVERY_DOMAIN,
   parseIdOrTemplate,
   parseTrustDomain,
   type Selector,
@@ -275,12 +276,12 @@ export const ENTRY_FIELDS = {
     name: 'federates_with',
     read: readFederatesWith,
     absent: [] as readonly TrustDomain[],
-    column: listOf((domain: string) => parseTrustDomain(domain)),
+    column: listOf((domain: string) => (domain === EVERY_DOMAIN ? (domain as TrustDomain) : parseTrustDomain(domain))),
     show: (value): readonly string[] => value,
     schema: LIST_OF_TEXTS,
     flag: {
       option: '--federates-with <domain>',
-      help: 'another trust domain whose bundle callers get; repeat for more',
+      help: "another trust domain whose bundle callers get; repeat for more; '*' for every known one",
       kind: 'texts',
       no: 'remove all trust domains',
       noOnUpdate: true,

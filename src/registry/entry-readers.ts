@@ -4,6 +4,7 @@ import { PLACEHOLDER_FORMS, placeholderOf } from '../attest/index.ts';
 import { nearest, parseDuration } from '../base/index.ts';
 import {
   EPOCH_TRUST_DOMAIN,
+  EVERY_DOMAIN,
   isLikeTemplate,
   parseSpiffeId,
   parseTemplate,
@@ -74,6 +75,13 @@ export function isReservedSegment(segment: string): boolean {
   return /^(?:spire|sidekey)$/i.test(segment);
 }
 
+const RESERVED_RULE = '/spire, /sidekey and all below them is reserved for the servers of the trust domain';
+
+/** True for the path of a SPIFFE ID that a server of the trust domain can have, and no entry. */
+export function isReservedPath(path: string): boolean {
+  return /^\/(?:spire|sidekey)(?:\/|$)/.test(path);
+}
+
 export function readSpiffeId(
   value: unknown,
   place: Place,
@@ -82,11 +90,8 @@ export function readSpiffeId(
   const id = readIdOfTrustDomain(value, place, rules);
   if (id === undefined) return undefined;
   const path = pathOf(id);
-  if (path !== '/spire' && !path.startsWith('/spire/')) return id;
-  return place.fault(
-    `its path is ${show(path)}`,
-    '/spire and all below it is reserved for the servers of the trust domain',
-  );
+  if (!isReservedPath(path)) return id;
+  return place.fault(`its path is ${show(path)}`, RESERVED_RULE);
 }
 
 export function readParentId(value: unknown, place: Place, rules: EntryRules): string | undefined {
@@ -154,15 +159,23 @@ export function readDnsNames(value: unknown, place: Place): string[] | undefined
 }
 
 export function readFederatesWith(value: unknown, place: Place, rules: EntryRules): TrustDomain[] | undefined {
-  return readSet(value, place, 'federates_with is a list of trust domains', (element, at) => {
+  const domains = readSet(value, place, FEDERATES_RULE, (element, at) => {
     const text = readText(element, at, 'it is a trust domain: example.org or spiffe://example.org');
     if (text === undefined) return undefined;
+    if (text === EVERY_DOMAIN) return text as TrustDomain;
     const trustDomain = attempt(at, () => parseTrustDomain(text.replace(/^spiffe:\/\//, '')));
     if (trustDomain === EPOCH_TRUST_DOMAIN) return at.fault(`it is ${show(text)}`, EPOCH_RULE);
     if (trustDomain !== rules.trustDomain) return trustDomain;
     return at.fault("it is the server's own trust domain", 'an entry federates with other trust domains');
   });
+  if (domains === undefined || domains.length < 2 || !domains.includes(EVERY_DOMAIN as TrustDomain)) return domains;
+  return place.fault(
+    `it has ${EVERY_DOMAIN} and others`,
+    `${EVERY_DOMAIN} stands for every known trust domain: give it alone`,
+  );
 }
+
+const FEDERATES_RULE = `federates_with is a list of trust domains, or ["${EVERY_DOMAIN}"] for every known one`;
 
 const MAX_HINT_LENGTH = 1024;
 const HINT_RULE = `a hint is a text of at most ${MAX_HINT_LENGTH} characters, none of them a control character`;

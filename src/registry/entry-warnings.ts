@@ -2,7 +2,7 @@
 
 import { redactSelector } from '../attest/index.ts';
 import { API_SOURCE, declaredPlace, FILE_SOURCE, formatDuration, type Problem } from '../base/index.ts';
-import { isNegated, isTemplate, opposite, parseTemplate, pathOf, type Selector } from '../spiffe/index.ts';
+import { EVERY_DOMAIN, isNegated, isTemplate, opposite, parseTemplate, type Selector } from '../spiffe/index.ts';
 import type { Log } from '../telemetry/index.ts';
 import { isExpired } from './entry.ts';
 import type { FederatedBundles } from './federated-bundles.ts';
@@ -78,10 +78,9 @@ function* warningsOfEntry(entry: EntryInput, parts: EntryWarningParts): Iterable
     yield { path: '/selectors', problem, rule };
   }
   yield* templateWarnings(entry, parts);
-  yield* reservedWarnings(entry);
   yield* ttlWarnings(entry, parts);
   for (const domain of entry.federatesWith) {
-    if (parts.federatedBundles.get(domain) !== undefined) continue;
+    if (domain === EVERY_DOMAIN || parts.federatedBundles.get(domain) !== undefined) continue;
     const rule = `callers get it as soon as it is set: sidekey bundle set ${domain} --file FILE`;
     yield { path: '/federates_with', problem: `no bundle of ${domain} is set`, rule };
   }
@@ -99,12 +98,6 @@ function* templateWarnings({ spiffeId }: EntryInput, { whyNoPlaceholder }: Entry
     const rule = 'the entry is kept, but its template is rendered for no caller until this changes';
     yield { path: '/spiffe_id', problem: `{${name}} has a value for no caller: ${why}`, rule };
   }
-}
-
-function* reservedWarnings({ spiffeId }: EntryInput): Iterable<Problem> {
-  if (isTemplate(spiffeId) || !/^\/sidekey(?:\/|$)/.test(pathOf(spiffeId))) return;
-  const rule = 'the entry is kept, but later versions will refuse it: choose another path';
-  yield { path: '/spiffe_id', problem: `its path is ${pathOf(spiffeId)}, and /sidekey is reserved for Sidekey`, rule };
 }
 
 function* ttlWarnings({ x509SvidTtl, jwtSvidTtl }: EntryInput, parts: EntryWarningParts): Iterable<Problem> {

@@ -1,4 +1,7 @@
-/** Bundles of other trust domains, set by an operator. Callers get them through `federates_with` of their entries. */
+/**
+ * Bundles of other trust domains, set by an operator or fetched by the poller. Callers get them through `federates_with`
+ * of their entries.
+ */
 
 import { X509Certificate } from 'node:crypto';
 import { type Actor, SERVER } from '../audit/index.ts';
@@ -6,7 +9,7 @@ import type { Clock } from '../base/index.ts';
 import { haveSameAuthorities, makeTrustBundle, type TrustDomain } from '../spiffe/index.ts';
 import type { Log } from '../telemetry/index.ts';
 import { bundleEvent } from './audit-events.ts';
-import type { BundleInput, FederatedBundle } from './federated-bundle.ts';
+import type { BundleInput, BundleSource, FederatedBundle } from './federated-bundle.ts';
 import { Named, type Put } from './named.ts';
 import type { BundleStore } from './store/bundle-store.ts';
 import type { WriteQueue } from './write-queue.ts';
@@ -47,27 +50,60 @@ export class FederatedBundles {
 
   /**
    * Durable when the promise resolves. An unchanged bundle is neither written nor reported to listeners. If the input
-   * has no sequence number and other authorities than before, the number increases by one.
+   * has no sequence number that fits a number, and other authorities than before, the number increases by one.
    * @throws ERR_BAD_INPUT if there are too many; ERR_STORE
    */
   set(trustDomain: TrustDomain, input: BundleInput, by: Actor = SERVER): Promise<Put<FederatedBundle>> {
-    return this.#bundles.put(trustDomain, by, (before) => {
-      const same = before !== undefined && haveSameAuthorities(before, input);
-      const last = before?.sequenceNumber ?? 0;
-      const sequenceNumber = input.sequenceNumber ?? (same ? last : last + 1);
-      // PEM has no refresh hint; the former one stays.
-      const refreshHint = input.refreshHint ?? before?.refreshHint;
-      if (same && sequenceNumber === last && refreshHint === before.refreshHint) return before;
-      const roots = input.x509Authorities.map((der) => new X509Certificate(der));
-      const { jwtAuthorities } = input;
-      const bundle = makeTrustBundle({ trustDomain, roots, jwtAuthorities, sequenceNumber, refreshHint });
-      return { ...bundle, updatedAt: this.#clock.now() };
-    });
+    return this.#bundles.put(trustDomain, by, (before) => this.#next(trustDomain, input, before, 'manual'));
   }
 
-  /** Durable when the promise resolves. @throws ERR_NOT_FOUND, ERR_STORE */
-  delete(trustDomain: string, by: Actor = SERVER): Promise<void> {
-    return this.#bundles.delete(trustDomain, by);
+  /**
+   * Stores what the poller fetched. Otherwise like {@link set}.
+   * @param mayStore called when the write is due; false: the bundle stays as it is
+   */
+  setPolled(
+    trustDomain: TrustDomain,
+    input: BundleInput,
+    mayStore: () => boolean,
+  ): Promise<Put<FederatedBundle | undefined>> {
+    return this.#bundles.put<FederatedBundle | undefined>(trustDomain, SERVER, (before) =>
+      mayStore() ? this.#next(trustDomain, input, before, 'polled') : before,
+    );
+  }
+
+  #next(
+    trustDomain: TrustDomain,
+    input: BundleInput,
+    before: FederatedBundle | undefined,
+    source: BundleSource,
+  ): FederatedBundle {
+    const same = before !== undefined && haveSameAuthorities(before, input);
+    const last = before?.sequenceNumber ?? 0;
+    const statedSequence = input.sequenceNumber;
+    const sequenceNumber = toNumber(statedSequence) ?? (same ? last : last + 1);
+    // PEM has no refresh hint; the former one stays.
+    const refreshHint = input.refreshHint ?? (source === 'manual' ? before?.refreshHint : undefined);
+    const isUnchanged =
+      same &&
+      sequenceNumber === last &&
+      refreshHint === before.refreshHint &&
+      (statedSequence === before.statedSequence || (statedSequence === undefined && source === 'manual')) &&
+      // The same bundle, set by hand, is still the one that was fetched.
+      (source === before.source || source === 'manual');
+    if (isUnchanged) return before;
+    const roots = input.x509Authorities.map((der) => new X509Certificate(der));
+    const { jwtAuthorities } = input;
+    const bundle = makeTrustBundle({ trustDomain, roots, jwtAuthorities, sequenceNumber, refreshHint });
+    return { ...bundle, source, statedSequence, updatedAt: this.#clock.now() };
+  }
+
+  /**
+   * Durable when the promise resolves.
+   * @param check called when the deletion is due; it is not done if this throws
+   * @throws ERR_NOT_FOUND, ERR_STORE; what `check` throws
+   */
+  delete(trustDomain: string, by: Actor = SERVER, check?: () => void): Promise<void> {
+    return this.#bundles.delete(trustDomain, by, check);
   }
 
   /**
@@ -85,4 +121,9 @@ export class FederatedBundles {
   onChange(listener: (trustDomain: TrustDomain) => void): () => void {
     return this.#bundles.onChange((name) => listener(name as TrustDomain));
   }
+}
+
+/** Undefined if a number can't have it exactly. */
+function toNumber(sequence: bigint | undefined): number | undefined {
+  return sequence !== undefined && sequence <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(sequence) : undefined;
 }

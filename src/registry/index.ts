@@ -31,12 +31,16 @@ export {
   programWarning,
   type WarningsOf,
 } from './entry-warnings.ts';
-export type { FederatedBundle } from './federated-bundle.ts';
+export type { BundleInput, FederatedBundle } from './federated-bundle.ts';
 export { parseRfc3339 } from './instant.ts';
 export { parseJoinTokenInput } from './join-token-input.ts';
 export { MatchIndex, missing } from './match.ts';
 export { Place, readObject, show } from './place.ts';
 export { localAgentId, openRegistry } from './registry.ts';
+export { ENDPOINT_PROFILES, type Relationship } from './relationship.ts';
+export { type GivenRelationship, parseRelationship, urlFault } from './relationship-input.ts';
+export { relationshipToJson } from './relationship-json.ts';
+export { MAX_RELATIONSHIPS, type PutRelationship } from './relationships.ts';
 export type { Revocations } from './revocations.ts';
 export { copyDatabase } from './sqlite/copy.ts';
 export { checkDatabase, trustDomainIn } from './sqlite/restored-database.ts';
@@ -51,4 +55,4 @@ export { templateOf } from './templates.ts';
 export { FILE_TOKEN_NAME, isExpiredToken, type Token } from './token.ts';
 export { parseTokenInput, TOKEN_NAME } from './token-input.ts';
 export type { Tokens } from './tokens.ts';
-export type { EntryChange, EntryInput, ListQuery, NearMiss, Registry, SourceChanges } from './types.ts';
+export type { EntryChange, EntryInput, ListQuery, NearMiss, PlannedWrite, Registry, SourceChanges } from './types.ts';

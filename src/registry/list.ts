@@ -10,16 +10,21 @@ import type { Entry, ListQuery } from './types.ts';
 
 type ListPosition = Pick<Entry, 'createdAt' | 'id'>;
 
+/** Maximum number of entries that a search looks at for one page, so that it blocks the event loop for milliseconds only. */
+const SEARCHED = 20_000;
+
 /**
- * The page of `ordered` (oldest first) that the query requests.
+ * The page of `ordered` (oldest first) that the query requests. A page of a search may be short, even empty, before the last.
  * @throws ERR_BAD_INPUT for a cursor that no page returned
  */
 export function listPage(ordered: readonly Entry[], query: ListQuery): { entries: Entry[]; nextCursor: string } {
   const start = query.cursor === undefined ? 0 : firstAfter(ordered, readCursor(query.cursor));
   const entries: Entry[] = [];
+  const search = query.search?.toLowerCase();
   for (let at = start; at < ordered.length; at += 1) {
     const entry = ordered[at]!;
-    if (!wanted(entry, query)) continue;
+    if (search !== undefined && at - start === SEARCHED) return { entries, nextCursor: writeCursor(ordered[at - 1]!) };
+    if (!wanted(entry, query) || (search !== undefined && !has(entry, search))) continue;
     if (entries.length === query.limit) return { entries, nextCursor: writeCursor(entries.at(-1)!) };
     entries.push(entry);
   }
@@ -38,9 +43,17 @@ export function removeFromOrder(ordered: Entry[], entry: Entry): void {
 function wanted(entry: Entry, query: ListQuery): boolean {
   if (query.spiffeId !== undefined && entry.spiffeId !== query.spiffeId) return false;
   if (query.hint !== undefined && entry.hint !== query.hint) return false;
+  if (query.source !== undefined && entry.source !== query.source) return false;
   if (query.selectors === undefined) return true;
   const keys = entry.selectors.map(formatSelector);
   return query.selectors.every((selector) => keys.includes(selector));
+}
+
+/** @param search in lower case */
+function has({ id, spiffeId, hint, dnsNames, selectors }: Entry, search: string): boolean {
+  const isIn = (text: string) => text.toLowerCase().includes(search);
+  if (isIn(spiffeId) || isIn(id) || isIn(hint) || dnsNames.some(isIn)) return true;
+  return selectors.some((selector) => isIn(formatSelector(selector)));
 }
 
 function firstAfter(ordered: readonly Entry[], place: ListPosition): number {

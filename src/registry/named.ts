@@ -49,6 +49,11 @@ export class Named<T extends object> {
     return this.#values.get(name)?.value;
   }
 
+  /** Changes with each version of the object; undefined: there is none. */
+  revisionOf(name: string): number | undefined {
+    return this.#values.get(name)?.revision;
+  }
+
   get size(): number {
     return this.#values.size;
   }
@@ -61,9 +66,9 @@ export class Named<T extends object> {
   /**
    * Replaces the object with the result of `make`. If `make` returns the same object, nothing is written or reported to
    * listeners.
-   * @throws ERR_BAD_INPUT if the limit is reached
+   * @throws ERR_BAD_INPUT if the limit is reached; what `make` throws
    */
-  put(name: string, by: Actor, make: (before: T | undefined) => T): Promise<Put<T>> {
+  put<R extends T | undefined = T>(name: string, by: Actor, make: (before: T | undefined) => R): Promise<Put<R>> {
     const { queue, store, limit, what } = this.#parts;
     return queue.add(async () => {
       const before = this.#values.get(name);
@@ -72,7 +77,7 @@ export class Named<T extends object> {
         throw SidekeyError.badInput([{ path: '', problem, rule: `at most ${limit} of the kind ${what}: delete one` }]);
       }
       const value = make(before?.value);
-      if (value !== before?.value) {
+      if (value !== undefined && value !== before?.value) {
         const events = this.#events({ before: before?.value, after: value }, by);
         const revision = await store.put(value, before?.revision, events);
         this.#values.set(name, { value, revision });
@@ -82,12 +87,13 @@ export class Named<T extends object> {
     });
   }
 
-  /** @throws ERR_NOT_FOUND */
-  delete(name: string, by: Actor): Promise<void> {
+  /** @param check called with the object when its deletion is due @throws ERR_NOT_FOUND; what `check` throws */
+  delete(name: string, by: Actor, check?: (value: T, revision: number) => void): Promise<void> {
     const { queue, store, what } = this.#parts;
     return queue.add(async () => {
       const version = this.#values.get(name);
       if (version === undefined) throw noSuchName(what, name);
+      check?.(version.value, version.revision);
       await store.delete(name, version.revision, this.#events({ before: version.value, after: undefined }, by));
       this.#values.delete(name);
       this.#tell(name);

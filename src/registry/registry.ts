@@ -17,6 +17,7 @@ import { FurtherLimits } from './further-limits.ts';
 import { insertInOrder, listPage, removeFromOrder } from './list.ts';
 import { MatchIndex } from './match.ts';
 import { type Keyed, keyed, nearestEntries } from './near.ts';
+import { Relationships } from './relationships.ts';
 import { Revocations } from './revocations.ts';
 import { planSource } from './source-plan.ts';
 import { entryExists, noSuchEntry, sameEntries, staleEntry } from './store/conflict.ts';
@@ -32,6 +33,7 @@ import type {
   ListQuery,
   NearMiss,
   NearQuery,
+  PlannedWrite,
   Registry,
   SourceChanges,
   SourceOptions,
@@ -44,7 +46,10 @@ const BULK = 100;
 const MOST_TWINS = 100;
 
 export interface RegistryParts {
-  readonly store: Pick<Store, 'entries' | 'bundles' | 'aliases' | 'tokens' | 'agents' | 'joinTokens' | 'revocations'>;
+  readonly store: Pick<
+    Store,
+    'entries' | 'bundles' | 'aliases' | 'tokens' | 'relationships' | 'agents' | 'joinTokens' | 'revocations'
+  >;
   readonly trustDomain: TrustDomain;
   readonly clock: Clock;
   readonly log: Log;
@@ -59,15 +64,22 @@ export async function openRegistry(parts: RegistryParts): Promise<Registry> {
   const federatedBundles = await FederatedBundles.open({ store: store.bundles, queue, clock, log });
   const aliases = await Aliases.open({ store: store.aliases, queue, clock, log });
   const tokens = await Tokens.open({ store: store.tokens, queue, clock, log });
+  const relationships = await Relationships.open({ store: store.relationships, queue, clock, log });
   const revocations = await Revocations.open({ store: store.revocations, queue, clock, log });
+  for (const { trustDomain, source } of federatedBundles.list()) {
+    // The server ended between the two deletions.
+    if (source !== 'polled' || relationships.get(trustDomain) !== undefined) continue;
+    log.warn({ trust_domain: trustDomain }, 'the bundle of a deleted federation relationship is deleted');
+    await federatedBundles.delete(trustDomain);
+  }
   const agents = await Agents.open({ store: store.agents, tokens: store.joinTokens, queue, clock, log });
-  const opened = { ...parts, queue, federatedBundles, aliases, tokens, revocations, agents };
+  const opened = { ...parts, queue, federatedBundles, aliases, tokens, relationships, revocations, agents };
   return new StoredRegistry(opened, await store.entries.load());
 }
 
 interface StoredRegistryParts
   extends RegistryParts,
-    Pick<Registry, 'federatedBundles' | 'aliases' | 'tokens' | 'revocations' | 'agents'> {
+    Pick<Registry, 'federatedBundles' | 'aliases' | 'tokens' | 'relationships' | 'revocations' | 'agents'> {
   readonly queue: WriteQueue;
 }
 
@@ -85,6 +97,7 @@ class StoredRegistry implements Registry {
   readonly federatedBundles: FederatedBundles;
   readonly aliases: Aliases;
   readonly tokens: Tokens;
+  readonly relationships: Relationships;
   readonly revocations: Revocations;
   readonly agents: Agents;
   readonly #parts: StoredRegistryParts;
@@ -109,6 +122,7 @@ class StoredRegistry implements Registry {
     this.federatedBundles = parts.federatedBundles;
     this.aliases = parts.aliases;
     this.tokens = parts.tokens;
+    this.relationships = parts.relationships;
     this.revocations = parts.revocations;
     this.agents = parts.agents;
     for (const entry of entries) this.#put(entry);
@@ -206,13 +220,7 @@ class StoredRegistry implements Registry {
 
   create(inputs: readonly EntryInput[], source: string, by: Actor = SERVER): Promise<Entry[]> {
     return this.#parts.queue.add(async () => {
-      refuseTwins(inputs);
-      for (const [index, input] of inputs.entries()) {
-        const taken = input.id === undefined ? undefined : this.#entries.get(input.id);
-        const existing = taken ?? this.#similarTo(input);
-        if (existing !== undefined) throw entryExists(existing, input, index);
-      }
-      const entries = inputs.map((input) => this.#made(input, source));
+      const entries = this.#created(inputs, source);
       await this.#commit({ create: entries, by });
       return entries;
     });
@@ -220,13 +228,8 @@ class StoredRegistry implements Registry {
 
   update(id: string, patch: EntryPatch, ifRevision?: number, by: Actor = SERVER): Promise<Entry> {
     return this.#parts.queue.add(async () => {
-      const before = this.require(id, ifRevision);
-      const after = this.#changed(before, patch);
-      if (after === before) return before;
-      const key = similarityKey(after);
-      const existing = key === similarityKey(before) ? undefined : this.#similarTo(after);
-      if (existing !== undefined) throw entryExists(existing, after);
-      await this.#commit({ update: [{ entry: after, replaces: before.revisionNumber }], by });
+      const { before, after } = this.#updated(id, patch, ifRevision);
+      if (after !== before) await this.#commit({ update: [{ entry: after, replaces: before.revisionNumber }], by });
       return after;
     });
   }
@@ -235,6 +238,18 @@ class StoredRegistry implements Registry {
     return this.#parts.queue.add(async () => {
       await this.#commit({ delete: [this.require(id, ifRevision)], by });
     });
+  }
+
+  plan(write: PlannedWrite, source: string): EntryChange {
+    const { before, after } = this.#planned(write, source);
+    if (after !== undefined && after !== before) this.#limits.check([after], before === undefined ? [] : [before]);
+    return { before, after };
+  }
+
+  #planned(write: PlannedWrite, source: string): EntryChange {
+    if ('input' in write) return { before: undefined, after: this.#created([write.input], source)[0] };
+    if ('patch' in write) return this.#updated(write.id, write.patch, write.ifRevision);
+    return { before: this.require(write.id, write.ifRevision), after: undefined };
   }
 
   replaceSource(source: string, inputs: readonly EntryInput[], options: SourceOptions = {}): Promise<SourceChanges> {
@@ -335,6 +350,25 @@ class StoredRegistry implements Registry {
 
   #tell(changes: readonly EntryChange[]): void {
     if (changes.length > 0) this.#listeners.tell(changes);
+  }
+
+  #created(inputs: readonly EntryInput[], source: string): Entry[] {
+    refuseTwins(inputs);
+    for (const [index, input] of inputs.entries()) {
+      const taken = input.id === undefined ? undefined : this.#entries.get(input.id);
+      const existing = taken ?? this.#similarTo(input);
+      if (existing !== undefined) throw entryExists(existing, input, index);
+    }
+    return inputs.map((input) => this.#made(input, source));
+  }
+
+  #updated(id: string, patch: EntryPatch, ifRevision: number | undefined): { before: Entry; after: Entry } {
+    const before = this.require(id, ifRevision);
+    const after = this.#changed(before, patch);
+    const key = similarityKey(after);
+    const existing = key === similarityKey(before) ? undefined : this.#similarTo(after);
+    if (existing !== undefined) throw entryExists(existing, after);
+    return { before, after };
   }
 
   #made(input: EntryInput, source: string): Entry {

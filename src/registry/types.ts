@@ -7,6 +7,7 @@ import type { Agents } from './agents.ts';
 import type { Aliases } from './aliases.ts';
 import type { Entry } from './entry-fields.ts';
 import type { FederatedBundles } from './federated-bundles.ts';
+import type { Relationships } from './relationships.ts';
 import type { Revocations } from './revocations.ts';
 import type { Tokens } from './tokens.ts';
 
@@ -37,6 +38,9 @@ export interface ListQuery {
   /** `type:value`; an entry must have all of them. */
   readonly selectors?: readonly string[];
   readonly hint?: string;
+  /** Part of the id, the SPIFFE ID, the hint, a selector or a DNS name, in any case. */
+  readonly search?: string;
+  readonly source?: string;
   /** 1 to 1000. */
   readonly limit: number;
   /** The cursor of the previous page; undefined: the first page. */
@@ -78,6 +82,7 @@ export interface Registry {
   readonly federatedBundles: FederatedBundles;
   readonly aliases: Aliases;
   readonly tokens: Tokens;
+  readonly relationships: Relationships;
   readonly revocations: Revocations;
   readonly agents: Agents;
   /** Number of entries. */
@@ -101,6 +106,11 @@ export interface Registry {
   update(id: string, patch: EntryPatch, ifRevision?: number, by?: Actor): Promise<Entry>;
   /** @throws ERR_NOT_FOUND, ERR_REVISION */
   delete(id: string, ifRevision?: number, by?: Actor): Promise<void>;
+  /**
+   * The change that a write would make now, without making it; `before` and `after` are the same object if it would change
+   * nothing. @throws what the write would throw, except ERR_STORE
+   */
+  plan(write: PlannedWrite, source: string): EntryChange;
   /**
    * Makes the entries of one source equal to the inputs, in one write. An input is matched by id, or without an id by
    * SPIFFE ID, selectors and parent. Other sources' entries stay unchanged; an input that has the id of one and equals it
@@ -149,6 +159,12 @@ export interface Registry {
   onChange(listener: (changes: readonly EntryChange[]) => void): () => void;
   close(): Promise<void>;
 }
+
+/** One entry to create, to change, or to delete. */
+export type PlannedWrite =
+  | { readonly input: EntryInput }
+  | { readonly id: string; readonly patch: EntryPatch; readonly ifRevision: number | undefined }
+  | { readonly id: string; readonly ifRevision: number | undefined };
 
 export interface SourceOptions {
   /** Only computes the changes. */

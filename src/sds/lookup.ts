@@ -6,7 +6,7 @@
 import type { Held } from '../identity/index.ts';
 import type { HeldName, HeldNames } from './held-names.ts';
 import { entryBehind, isHeld, secretFor, secretNow } from './names.ts';
-import type { EncodedSecret, ValidationForm } from './secrets.ts';
+import { bundleSecret, type EncodedSecret, type ValidationForm } from './secrets.ts';
 import type { StreamContext } from './stream-context.ts';
 
 /** A secret, or the reason why its name is held. */
@@ -120,6 +120,14 @@ export class SecretLookup {
     const { parts, caller, names } = this.#context;
     const { name, respelled } = names.follow(text);
     return secretNow(parts.identities, caller, name, this.validation, respelled);
+  }
+
+  /** The secret that takes a bundle's trust away; undefined until it is made. */
+  withdrawn(text: string): EncodedSecret | undefined {
+    const { parts, names } = this.#context;
+    const { name, respelled } = names.follow(text);
+    const bundle = parts.nobody?.bundle;
+    return bundle && bundleSecret(name.name, [bundle], this.validation, respelled);
   }
 
   /** Does not reject. */

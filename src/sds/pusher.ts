@@ -2,6 +2,7 @@
 
 import { SidekeyError } from '../base/index.ts';
 import { AttestationRetry, refuseCaller } from '../delivery/index.ts';
+import type { Held } from '../identity/index.ts';
 import { LimitError } from '../limits/index.ts';
 import { Status, StatusError } from '../wire/index.ts';
 import { type HeldName, type HeldNames, missingOf } from './held-names.ts';
@@ -93,11 +94,18 @@ export class Pusher {
     const now = parts.clock.now();
     const found: EncodedSecret[] = [];
     const held: HeldName[] = [];
+    const withdrawn = new Set<string>();
     let withKey = false;
     for (const [i, answer] of answers.entries()) {
       const name = names[i]!;
-      if (isHeld(answer)) held.push({ name, held: answer });
-      else if (isCurrent(answer, now)) {
+      if (isHeld(answer)) {
+        held.push({ name, held: answer });
+        if (!this.#mustWithdraw(name, answer)) continue;
+        withdrawn.add(name);
+        const nothing = this.lookup.withdrawn(name);
+        if (nothing !== undefined) found.push(nothing);
+        else this.#await(parts.nobody!.prepare().then(() => this.#context.lookAgain(name)));
+      } else if (isCurrent(answer, now)) {
         this.#held.end(name);
         withKey ||= answer.certificate !== undefined;
         found.push(answer);
@@ -106,13 +114,22 @@ export class Pusher {
     if (held.length > 0) this.#held.hold(held, now);
     if (this.#context.ended) return false;
     if (withKey && !this.#verified()) return false;
-    const push = subscription.push(found, missingOf(held), now);
+    const push = subscription.push(found, missingOf(held.filter(({ name }) => !withdrawn.has(name))), now);
     if (push === undefined) return false;
     if (withKey) this.#noteCertificates(push.resources);
     kind.counts.pushes += 1;
     stream.send(kind.variant.write(push));
     if (events.isHeard) this.#tellSent(push);
     return true;
+  }
+
+  /** Whether the client was sent a bundle under this name that it may no longer have. */
+  #mustWithdraw(text: string, { reason }: Held): boolean {
+    const { names, subscription, parts } = this.#context;
+    if (parts.nobody === undefined || (reason !== 'no-bundle' && reason !== 'not-federated')) return false;
+    const { name } = names.follow(text);
+    const isForeign = name.kind === 'bundle' && name.trustDomain !== parts.trustDomain;
+    return isForeign && subscription.get(text)?.version !== undefined;
   }
 
   /** Verifies the process one last time before a key is sent. */

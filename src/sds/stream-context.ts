@@ -7,6 +7,7 @@ import type { Turns } from '../limits/index.ts';
 import type { ReservedNames, TrustDomain } from '../spiffe/index.ts';
 import type { Counters, Log } from '../telemetry/index.ts';
 import type { Stream } from '../wire/index.ts';
+import type { Nobody } from './nobody.ts';
 import type { ValidationForm } from './secrets.ts';
 import type { Subscription } from './subscription.ts';
 import type { Variant } from './variant.ts';
@@ -25,6 +26,8 @@ export interface StreamParts {
   readonly counters: Counters;
   readonly counts: DeliveryCounts;
   readonly ledger: Ledger;
+  /** Takes bundles away from proxies; undefined: they are told of removals only. */
+  readonly nobody?: Nobody;
   /** The record of holds and refusals. */
   readonly decisions: Decisions;
   /** The form of validation contexts unless the node's metadata says otherwise. */

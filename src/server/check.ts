@@ -14,6 +14,7 @@ import { checkAuthorities, checkUpstream, meaningOf, type UpstreamCheck } from '
 import { type DataDirState, inspectDataDir } from './data-dir.ts';
 import { warnOfDeclared } from './declared-entries.ts';
 import { entryWarnings } from './entry-warnings.ts';
+import { checkEndpointId } from './federation.ts';
 import { isRestoreOpen } from './finish-restore.ts';
 import { lookAtHost } from './host.ts';
 import { entryRulesOf, type Inputs, readInputs } from './inputs.ts';
@@ -84,6 +85,7 @@ export async function checkStart(config: ServeConfig): Promise<StartCheck> {
       }
     }
     if (registry !== undefined) {
+      await attempt(() => checkEndpointId(config, registry));
       lines.push(...((await attempt(() => entryLines(inputs, registry))) ?? []));
       if (upstream !== undefined) lines.push(...revocationLines(registry.revocations.size));
     }

@@ -42,7 +42,8 @@ export function lookAtHost(config: ServeConfig, log: Log): Host {
     adminConnections: config.adminMaxConnections,
     pipeConnectionsPerUid: config.maxConnectionsPerUid,
   };
-  const listeners = ADMIN_LISTENERS + (config.oidcListen === undefined ? 0 : 1);
+  const others = [config.oidcListen, config.federationListen].filter((listen) => listen !== undefined);
+  const listeners = ADMIN_LISTENERS + others.length;
   const plan = planDescriptors(descriptorLimit(), wanted, listeners, config.agentListen !== undefined);
   warnOfDescriptors(plan, config, log);
   return { kernel, unmapped: readUnmappedIds(), whyContained, whySeenContained, plan };

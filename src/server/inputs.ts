@@ -1,10 +1,11 @@
 /** Reads the files that the settings name, according to the rules. */
 
-import { type AdminTls, AdminToken, listenAddress, openAdminTls } from '../admin/index.ts';
+import { AdminToken, listenAddress } from '../admin/index.ts';
 import { PASSPHRASE_RULE, readPassphraseFile, SidekeyError } from '../base/index.ts';
 import type { Passphrases } from '../ca/index.ts';
 import type { HostPort, ServeConfig } from '../config/index.ts';
 import type { DeclaredEntries } from '../entries-file/index.ts';
+import { type CertificateFiles, openCertificateFiles } from '../https/index.ts';
 import type { EntryRules } from '../registry/index.ts';
 import { readDeclared } from './declared-entries.ts';
 
@@ -18,9 +19,18 @@ export interface Inputs {
   /** From the `--admin-token-file`. */
   readonly givenToken: AdminToken | undefined;
   /** From `--admin-tls-cert` and `--admin-tls-key`. */
-  readonly tls: AdminTls | undefined;
+  readonly tls: CertificateFiles | undefined;
+  /** The certificate of the bundle endpoint; undefined: it has none from files. */
+  readonly endpointTls: CertificateFiles | undefined;
   readonly passphrases: Passphrases;
 }
+
+const ENDPOINT_TLS = {
+  listener: 'the bundle endpoint',
+  certFlag: '--federation-cert-file',
+  keyFlag: '--federation-key-file',
+};
+const ADMIN_TLS = { listener: 'the admin API', certFlag: '--admin-tls-cert', keyFlag: '--admin-tls-key' };
 
 /** Reads the files before the start creates anything. */
 export async function readInputs(config: ServeConfig, rules: EntryRules): Promise<Inputs> {
@@ -32,7 +42,11 @@ export async function readInputs(config: ServeConfig, rules: EntryRules): Promis
     tls:
       adminTlsCert === undefined || adminTlsKey === undefined
         ? undefined
-        : await openAdminTls({ cert: adminTlsCert, key: adminTlsKey }),
+        : await openCertificateFiles({ cert: adminTlsCert, key: adminTlsKey }, ADMIN_TLS),
+    endpointTls:
+      config.federationCertFile === undefined || config.federationKeyFile === undefined
+        ? undefined
+        : await openCertificateFiles({ cert: config.federationCertFile, key: config.federationKeyFile }, ENDPOINT_TLS),
     passphrases: {
       passphrase: passphraseOf('--key-passphrase-file', config.keyPassphraseFile),
       oldPassphrase: passphraseOf('--old-key-passphrase-file', config.oldKeyPassphraseFile),

@@ -6,6 +6,7 @@ import { AttestationTimes, runningWith } from '../attest/index.ts';
 import { type CertificateAuthority, IssuanceTimes } from '../ca/index.ts';
 import type { ServeConfig } from '../config/index.ts';
 import { DeliveryCounts, PushQueue } from '../delivery/index.ts';
+import { PublishingCounts } from '../federation/index.ts';
 import { TokenCounts } from '../jwt/index.ts';
 import type { MetricSources } from '../metrics/index.ts';
 import { StoreTimes } from '../registry/index.ts';
@@ -26,6 +27,7 @@ export function createMeters(config: ServeConfig, log: LogCounts, parts: Parts) 
     tokens: new TokenCounts(),
     agents: new AgentCounts(),
     store: new StoreTimes(),
+    publishing: new PublishingCounts(),
     requests: new RequestCounts(),
     rotations: new Tally(ROLES),
     taints: new Tally(ROLES),

@@ -5,10 +5,11 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
-import type { AdminTls, AdminToken } from '../admin/index.ts';
+import type { AdminToken } from '../admin/index.ts';
 import type { AuditEvent } from '../audit/index.ts';
 import { type Clock, formatProblem, SidekeyError } from '../base/index.ts';
 import type { ServeConfig } from '../config/index.ts';
+import type { CertificateFiles } from '../https/index.ts';
 import { type EntryRules, FILE_TOKEN_NAME, type Registry, type WarningsOf } from '../registry/index.ts';
 import type { Log } from '../telemetry/index.ts';
 import { readDeclared, takeEntries, warnOfDeclared } from './declared-entries.ts';
@@ -26,7 +27,9 @@ export interface ReloadParts {
   /** Adds a row to the audit. */
   readonly record: (event: AuditEvent) => Promise<void>;
   readonly clock: Clock;
-  readonly tls: AdminTls | undefined;
+  readonly tls: CertificateFiles | undefined;
+  /** The certificate files of the bundle endpoint. */
+  readonly endpointTls: CertificateFiles | undefined;
   readonly log: Log;
 }
 
@@ -89,7 +92,8 @@ export class Reloader {
       // Only the listener on TCP uses the token.
       if (adminListen !== undefined) await this.#reloadToken();
       await this.#parts.tls?.reloadTelling(this.#parts.log);
-      if (entries === undefined && adminListen === undefined) {
+      await this.#parts.endpointTls?.reloadTelling(this.#parts.log);
+      if (entries === undefined && adminListen === undefined && this.#parts.endpointTls === undefined) {
         this.#parts.log.info('nothing to reload: there is no entries file (--entries)');
       }
     }

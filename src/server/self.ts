@@ -1,15 +1,19 @@
 /** What doctor needs to know of the server and its host. */
 
-import type { AdminTls, SelfKnowledge } from '../admin/index.ts';
+import type { SelfKnowledge } from '../admin/index.ts';
 import { type Kernel, type Pipe, type RunningAttestor, readProcView } from '../attest/index.ts';
 import { descriptors, diskOf, type UnmappedIds } from '../base/index.ts';
+import type { CertificateAuthority } from '../ca/index.ts';
 import type { ServeConfig } from '../config/index.ts';
+import type { EndpointState } from '../federation/index.ts';
+import type { CertificateFiles } from '../https/index.ts';
 import type { EntryRules, Registry } from '../registry/index.ts';
 import { formatSelector } from '../spiffe/index.ts';
 import type { Counters } from '../telemetry/index.ts';
 import { probe } from './attestors.ts';
 import { entriesFileNow } from './entries-file-now.ts';
 import type { FailedReloads } from './failed-reloads.ts';
+import type { PublishedBundle } from './federation.ts';
 import { inputsOf, isReplaced, passphraseFilesOf } from './warnings.ts';
 
 export interface SelfParts {
@@ -23,7 +27,10 @@ export interface SelfParts {
   readonly registry: Registry;
   readonly entryRules: EntryRules;
   readonly failedReloads: FailedReloads;
-  readonly tls: Pick<AdminTls, 'state'> | undefined;
+  readonly tls: Pick<CertificateFiles, 'state'> | undefined;
+  readonly ca: Pick<CertificateAuthority, 'bundle'>;
+  /** Undefined while the server starts. */
+  readonly published: PublishedBundle | undefined;
 }
 
 /** Maximum number of replaced programs in the answer. */
@@ -68,6 +75,7 @@ export async function lookAtSelf(parts: SelfParts): ReturnType<SelfKnowledge['lo
     failed_reloads: failedReloads.list(),
     passphrase_files: passphraseFilesOf(config),
     admin_tls: tls === undefined ? null : tlsJson(tls.state),
+    published_bundle: publishedJson(parts),
     attestors: await Promise.all(attestors.map(probe)),
     proc: view && { others_executables: view.othersExecutables, hidepid: view.hidepid ?? null },
     disk: disk && { free_bytes: disk.freeBytes, free_inodes: disk.freeInodes },
@@ -91,11 +99,35 @@ export async function lookAtSelf(parts: SelfParts): ReturnType<SelfKnowledge['lo
   };
 }
 
-function tlsJson({ files, notAfter, problem }: AdminTls['state']) {
+function tlsJson({ files, notAfter, problem }: CertificateFiles['state']) {
   return {
     cert_file: files.cert,
     key_file: files.key,
     not_after: new Date(notAfter).toISOString(),
+    problem: problem ?? null,
+  };
+}
+
+function publishedJson({ published, ca }: SelfParts) {
+  const [endpoint, file] = [published?.endpoint(), published?.file()];
+  if (endpoint === undefined && file === undefined) return null;
+  const { documentNumber, refreshHint } = ca.bundle();
+  return {
+    sequence: documentNumber,
+    refresh_hint: refreshHint ?? 0,
+    endpoint: endpoint === undefined ? null : endpointJson(endpoint),
+    file: file === undefined ? null : { path: file.file, problem: file.problem ?? null, open_to: [...file.openTo] },
+  };
+}
+
+function endpointJson({ address, port, profile, spiffeId, certificate }: EndpointState) {
+  const { files, notAfter, problem } = certificate;
+  return {
+    ...{ address, port, profile },
+    spiffe_id: spiffeId ?? null,
+    cert_file: files?.cert ?? null,
+    key_file: files?.key ?? null,
+    not_after: notAfter === undefined ? null : new Date(notAfter).toISOString(),
     problem: problem ?? null,
   };
 }

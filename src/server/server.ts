@@ -5,7 +5,7 @@
 
 import { setImmediate as turn } from 'node:timers/promises';
 import { isatty } from 'node:tty';
-import { type Admin, type AdminTls, AdminToken, createAdmin, listenOnTcp } from '../admin/index.ts';
+import { type Admin, AdminToken, createAdmin, listenOnTcp } from '../admin/index.ts';
 import {
   ATTEST_TIMEOUT_MS,
   createAccounts,
@@ -22,14 +22,16 @@ import {
 } from '../attest/index.ts';
 import type { Refusal } from '../audit/index.ts';
 import { type Clock, SystemClock, version } from '../base/index.ts';
-import type { CertificateAuthority } from '../ca/index.ts';
+import { type CertificateAuthority, makeThrowAwayRoot } from '../ca/index.ts';
 import type { ServeConfig } from '../config/index.ts';
 import { Ledger } from '../delivery/index.ts';
+import { type Federation, openFederation } from '../federation/index.ts';
+import type { CertificateFiles } from '../https/index.ts';
 import { Decisions, Identities } from '../identity/index.ts';
 import { JwtSvids } from '../jwt/index.ts';
 import type { Registry } from '../registry/index.ts';
 import { LocalRevoker } from '../revocation/index.ts';
-import { secretDiscoveryService } from '../sds/index.ts';
+import { Nobody, secretDiscoveryService } from '../sds/index.ts';
 import { standardServices } from '../standard/index.ts';
 import { createLog, droppedLogLines, LogCounts } from '../telemetry/index.ts';
 import { createWire } from '../wire/index.ts';
@@ -41,6 +43,7 @@ import { Backups } from './backup.ts';
 import { takeEntries, warnOfDeclared } from './declared-entries.ts';
 import { entryWarnings } from './entry-warnings.ts';
 import { FailedReloads } from './failed-reloads.ts';
+import { type PublishedBundle, publishBundle } from './federation.ts';
 import { lookAtHost } from './host.ts';
 import { entryRulesOf, readInputs, tcpListenOf } from './inputs.ts';
 import { createLimits, usageOf } from './limits.ts';
@@ -122,7 +125,7 @@ export async function startServer(
 }
 
 /** What `GET /readyz` says of TLS that works only for now. */
-function tlsWarnings(tls: AdminTls | undefined): string[] {
+function tlsWarnings(tls: CertificateFiles | undefined): string[] {
   const problem = tls?.state.problem;
   return problem === undefined ? [] : [`admin TLS: ${problem}`];
 }
@@ -131,6 +134,19 @@ function tlsWarnings(tls: AdminTls | undefined): string[] {
 function revocationWarnings({ revocations }: Registry, ca: CertificateAuthority): string[] {
   const problem = revocations.size === 0 ? undefined : ca.whyNotRevocable();
   return problem === undefined ? [] : [`revoked certificates are accepted: ${problem}`];
+}
+
+/** Maximum number of relationships that `GET /readyz` names. */
+const MOST_NAMED = 10;
+
+/** What it says of relationships whose bundles are not fetched. */
+function federationWarnings(federation: Federation): string[] {
+  const troubled = federation.list().filter(({ status: { state } }) => state !== 'fresh' && state !== 'new');
+  const warnings = troubled.slice(0, MOST_NAMED).map(({ relationship, status: { state, error } }) => {
+    return `federation with ${relationship.trustDomain}: ${state}${error === undefined ? '' : `: ${error.message}`}`;
+  });
+  const more = troubled.length - warnings.length;
+  return more > 0 ? [...warnings, `federation: and ${more} more`] : warnings;
 }
 
 /** For `systemctl status`. */
@@ -149,7 +165,7 @@ async function start(
   const { trustDomain } = config;
   const host = lookAtHost(config, log);
   const entryRules = entryRulesOf(config);
-  const { declared, givenToken, tls, passphrases } = await readInputs(config, entryRules);
+  const { declared, givenToken, tls, endpointTls, passphrases } = await readInputs(config, entryRules);
   await mayGoOn();
   warnOfInputs(config, log);
 
@@ -216,6 +232,7 @@ async function start(
     ledger,
     decisions,
     validation,
+    nobody: new Nobody(() => makeThrowAwayRoot(clock.now())),
     turns,
   } as const;
   const served = [
@@ -251,6 +268,8 @@ async function start(
       issuances: store.issuances,
     }),
   );
+  const { federationAllow: allowed, federationMinRefresh: minRefresh } = config;
+  const { federation } = parts.own(openFederation({ registry, ca, allowed, minRefresh, clock, log }));
   const failedReloads = new FailedReloads(clock);
   const reloaded = { registry, entryRules, failedReloads };
   const listening = new Set<string>();
@@ -271,9 +290,11 @@ async function start(
     clock,
     dataDir,
     parts: () => readiness.look().parts,
+    published: () => publishedBundle,
     identities,
     ca,
     registry,
+    federation,
     pipe,
     usage: () => usageOf(quota, owners),
     memory,
@@ -283,10 +304,13 @@ async function start(
   };
   const token = givenToken ?? (await AdminToken.ofDataDir(dataDir));
   const backups = new Backups({ dataDir, store, ca, clock, log });
+  let publishedBundle: PublishedBundle | undefined;
+  const published = () => publishedBundle;
   const admin = createAdmin({
     registry,
     ca,
     revoker,
+    federation,
     entryRules,
     warningsOf,
     ledger,
@@ -306,7 +330,11 @@ async function start(
       mainPid: attestors.find(({ mainPid }) => mainPid !== undefined)?.mainPid,
     },
     self: {
-      look: () => lookAtSelf({ ...{ config, dataDir, attestors, kernel, unmapped, pipe, counters, tls }, ...reloaded }),
+      look: () =>
+        lookAtSelf({
+          ...{ config, dataDir, attestors, kernel, unmapped, pipe, counters, tls, ca },
+          ...{ ...reloaded, published: published() },
+        }),
       issuances: store.issuances,
       whyNever: (selector, beside) => whyNoCallerHas(selector, beside, attestors),
       meant: (selector) => meantSelector(selector, attestors),
@@ -315,9 +343,22 @@ async function start(
       uidOf: (user) => accounts.uid(user),
       usage: () => usageOf(quota, owners),
     },
+    judge: async (report) => {
+      // Few servers have a reader of the page, and it is a lot of code.
+      const { runChecks, serverChecks } = await import('../doctor/index.ts');
+      return (await runChecks(serverChecks(report, clock.now(), undefined))).findings;
+    },
     backup: () => backups.take(),
     onIssued: (listener) => issuances.onRecorded(listener),
-    ready: () => ({ ...readiness.look(), warnings: [...tlsWarnings(tls), ...revocationWarnings(registry, ca)] }),
+    ready: () => ({
+      ...readiness.look(),
+      warnings: [
+        ...tlsWarnings(tls),
+        ...revocationWarnings(registry, ca),
+        ...federationWarnings(federation),
+        ...(published()?.warnings() ?? []),
+      ],
+    }),
     metrics: (accept) => metricsOf(sources, accept),
     logLevel: levelControl(log, config.logLevel),
     requests: meters.requests,
@@ -343,6 +384,9 @@ async function start(
 
   await listenForAdmins(admin, context, listening);
   await listenForOidc(context, ca, plan.adminConnections);
+  publishedBundle = await publishBundle(context, {
+    ...{ ca, registry, tls: endpointTls, maxConnections: plan.adminConnections },
+  });
   const maxConnections = plan.agentConnections;
   await listenForAgents(context, ledger, { registry, ca, jwtSvids, turns, maxConnections, onRefused });
   await mayGoOn();
@@ -362,7 +406,7 @@ async function start(
   log.info({ trust_domain: trustDomain, socket, admin_socket: config.adminSocket, entries: registry.size }, 'serving');
   const tokenChanged = () => admin.tokenChanged();
   const reloader = new Reloader({
-    ...{ config, ...reloaded, warningsOf, token, tokenChanged, clock, tls, log },
+    ...{ config, ...reloaded, warningsOf, token, tokenChanged, clock, tls, endpointTls, log },
     record: (event) => store.audit.append([event]),
   });
   parts.own(reloader);

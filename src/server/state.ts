@@ -3,6 +3,7 @@
 import { type AuditEvent, Refusals } from '../audit/index.ts';
 import { octal } from '../base/index.ts';
 import { openCertificateAuthority, openUpstream, type Passphrases, ToldIssuances } from '../ca/index.ts';
+import { isBundleFetched } from '../config/index.ts';
 import type { Ledger } from '../delivery/index.ts';
 import type { Store } from '../registry/index.ts';
 import { AuditKeeper } from './audit-keeper.ts';
@@ -51,6 +52,7 @@ export async function openState(
   };
   const more = {
     ...passphrases,
+    ...{ refreshHint: config.federationRefreshHint, isFetched: isBundleFetched(config) },
     ...{ jwt, upstream, dir, clock, log, lagging, using, revoked: registry.revocations.all() },
     issuanceLog: issuances,
     audit: store.audit,

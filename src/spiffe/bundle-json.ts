@@ -26,9 +26,9 @@ export interface BundleDocument {
 }
 
 export function bundleDocument(bundle: TrustBundle): BundleDocument {
-  const { sequenceNumber, refreshHint, x509Authorities, jwtAuthorities } = bundle;
+  const { documentNumber, refreshHint, x509Authorities, jwtAuthorities } = bundle;
   return {
-    spiffe_sequence: sequenceNumber,
+    spiffe_sequence: documentNumber,
     ...(refreshHint === undefined ? {} : { spiffe_refresh_hint: refreshHint }),
     keys: [
       ...x509Authorities.map((der) => ({

@@ -42,6 +42,11 @@ export interface TrustBundle extends BundleContents {
   readonly epoch: Buffer | undefined;
   /** Grows with each change. */
   readonly sequenceNumber: number;
+  /**
+   * The number in the SPIFFE document. It grows with each change of the document: not with the revocation lists, which are
+   * no part of it.
+   */
+  readonly documentNumber: number;
   /** How often other domains should check for changes, in seconds; undefined if not given. */
   readonly refreshHint: number | undefined;
 }
@@ -54,11 +59,14 @@ export interface TrustBundleParts {
   readonly crls?: readonly Buffer[];
   readonly epoch?: Buffer | undefined;
   readonly sequenceNumber: number;
+  /** By default the sequence number. */
+  readonly documentNumber?: number;
   readonly refreshHint: number | undefined;
 }
 
 export function makeTrustBundle(parts: TrustBundleParts): TrustBundle {
   const { trustDomain, roots, jwtAuthorities = [], crls = [], epoch, sequenceNumber, refreshHint } = parts;
+  const { documentNumber = sequenceNumber } = parts;
   const authorities = roots.map((root) => root.toString()).join('');
   const pem = Buffer.from(authorities + crls.map(crlPem).join(''), 'latin1');
   return {
@@ -71,6 +79,7 @@ export function makeTrustBundle(parts: TrustBundleParts): TrustBundle {
     crlsPem: pem.subarray(authorities.length),
     epoch,
     sequenceNumber,
+    documentNumber,
     refreshHint,
   };
 }

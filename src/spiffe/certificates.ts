@@ -39,3 +39,11 @@ export function pemOf(der: Uint8Array): string {
 export function pemOfAll(certificates: readonly X509Certificate[]): string {
   return certificates.map((certificate) => certificate.toString()).join('');
 }
+
+/** The URI SANs. Node writes a URI with a comma, quote or similar as a JSON string. */
+export function urisOf({ subjectAltName }: X509Certificate): string[] {
+  const names = (subjectAltName ?? '').matchAll(/(?:^|, )([A-Za-z ]+):("(?:[^"\\]|\\.)*"|[^,]*)/g);
+  return [...names]
+    .filter(([, type]) => type === 'URI')
+    .map(([, , value]) => (value!.startsWith('"') ? (JSON.parse(value!) as string) : value!));
+}

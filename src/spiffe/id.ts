@@ -85,6 +85,9 @@ export function parseSpiffeId(text: string): SpiffeId {
   return text as SpiffeId;
 }
 
+/** In `federates_with`: every trust domain whose bundle is known, now and later. */
+export const EVERY_DOMAIN = '*';
+
 /** The trust domain of a SPIFFE ID. */
 export function trustDomainOf(id: SpiffeId): TrustDomain {
   return id.slice(SCHEME.length, id.indexOf('/', SCHEME.length)) as TrustDomain;

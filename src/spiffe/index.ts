@@ -9,8 +9,9 @@ export {
   type TrustBundle,
 } from './bundle.ts';
 export { bundleDocument } from './bundle-json.ts';
-export { certificatesOf, pemOf, pemOfAll } from './certificates.ts';
+export { certificatesOf, pemOf, pemOfAll, urisOf } from './certificates.ts';
 export {
+  EVERY_DOMAIN,
   parseSpiffeId,
   parseTrustDomain,
   parseTrustDomainId,

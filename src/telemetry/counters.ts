@@ -42,6 +42,7 @@ export const LIMIT_NAMES = [
   'adminBodyBytes',
   'eventReaders',
   'eventBacklog',
+  'pageLinks',
   'authorities',
   'maxJwtSvidsPerSecondPerId',
 ] as const;

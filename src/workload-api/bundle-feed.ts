@@ -45,7 +45,7 @@ class BundleFeed implements Feed {
     const { identities, caller } = this.#context;
     const own = identities.bundle(caller);
     if ('reason' in own) return own;
-    const federated = identities.federated(caller);
+    const federated = identities.federated(caller, this.variant === 'jwt-bundles' ? 'any' : 'x509');
     return stateOf(this.#encode(own, federated), [own, ...federated].map(bundleItem), false);
   }
 

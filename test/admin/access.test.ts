@@ -8,11 +8,12 @@ import { call, startAdmin, TOKEN } from './support.ts';
 
 const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
 const NO_TOKENS = { find: () => undefined };
+const NO_SESSIONS = { use: () => undefined };
 
 /** The code of the refusal; undefined: it is accepted. */
 function refusal(caller: AdminCaller, request: AccessRequest, rules: Partial<AccessRules>): string | undefined {
   try {
-    const all = { ownerUid: 0, token: TOKEN, tokens: NO_TOKENS, hosts: [], now: 0, ...rules };
+    const all = { ownerUid: 0, token: TOKEN, tokens: NO_TOKENS, sessions: NO_SESSIONS, hosts: [], now: 0, ...rules };
     checkRole(identify(caller, request, all), request.needs);
     return undefined;
   } catch (thrown) {
@@ -80,7 +81,7 @@ describe('the Unix socket', () => {
     const ask = (uid: number) =>
       refusal(
         { via: 'unix', uid, pid: 1, contained: undefined },
-        { host: undefined, authorization: undefined, needs: 'admin' },
+        { method: 'GET', headers: {}, tls: false, needs: 'admin' },
         { ownerUid: 1_000 },
       );
     assert.equal(ask(0), undefined);
@@ -146,6 +147,7 @@ describe('TCP', () => {
 
   for (const host of [
     'localhost',
+    'page-1a2b.localhost:8443',
     'LOCALHOST:99',
     '127.0.0.1',
     '127.8.9.1:80',
@@ -163,7 +165,9 @@ describe('TCP', () => {
   for (const host of [
     'evil.example',
     'localhost.evil.example',
-    'evil.localhost',
+    'evil.page.localhost',
+    '.localhost',
+    'page_1.localhost',
     '127.0.0.1.evil.example',
     '127.0.0.256',
     '0.0.0.0',
@@ -186,7 +190,8 @@ describe('TCP', () => {
 
   test('refuses a request without a host', () => {
     for (const host of [undefined, '', ':80']) {
-      const asked = { host, authorization: `Bearer ${TOKEN}`, needs: 'open' } as const;
+      const headers = { ...(host !== undefined && { host }), authorization: `Bearer ${TOKEN}` };
+      const asked = { method: 'GET', headers, tls: false, needs: 'open' } as const;
       assert.equal(refusal({ via: 'tcp', address: '127.0.0.1' }, asked, { hosts: [''] }), 'ERR_FORBIDDEN_HOST');
     }
   });

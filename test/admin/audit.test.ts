@@ -41,6 +41,13 @@ function issuance(number: number, spiffeId = WEB): IssuanceRecord {
   };
 }
 
+/** Nothing answers there. */
+const RELATIONSHIP = {
+  trust_domain: 'other.example',
+  bundle_endpoint_url: 'https://127.0.0.1:1/',
+  bundle_endpoint_profile: 'https_web',
+};
+
 /** Each request that changes something, and what its rows say. */
 const CHANGES: Readonly<Record<string, (ask: Asks) => Promise<Partial<Row>[]>>> = {
   'POST /v1/entries': async ({ ask }) => {
@@ -94,6 +101,31 @@ const CHANGES: Readonly<Record<string, (ask: Asks) => Promise<Partial<Row>[]>>> 
     await ask('DELETE', '/v1/bundles/other.example');
     return [{ action: 'bundle.created' }, { action: 'bundle.deleted', before: bundleShown(1), after: undefined }];
   },
+  'POST /v1/federation': async ({ ask }) => {
+    await ask('POST', '/v1/federation', RELATIONSHIP);
+    const after = { ...RELATIONSHIP, endpoint_spiffe_id: null, endpoint_ca: null };
+    return [{ action: 'relationship.created', target: 'other.example', before: undefined, after }];
+  },
+  'PUT /v1/federation/{trust_domain}': async ({ ask }) => {
+    const url = '/v1/federation/other.example';
+    const changed = { ...RELATIONSHIP, bundle_endpoint_url: 'https://127.0.0.1:1/b' };
+    await ask('PUT', url, RELATIONSHIP);
+    await ask('PUT', url, RELATIONSHIP);
+    await ask('PUT', `${url}?dry_run=true`, changed);
+    await ask('PUT', url, changed);
+    return [{ action: 'relationship.created' }, { action: 'relationship.changed', target: 'other.example' }];
+  },
+  'DELETE /v1/federation/{trust_domain}': async ({ ask, pem }) => {
+    await pem();
+    await ask('POST', '/v1/federation', RELATIONSHIP);
+    await ask('DELETE', '/v1/federation/other.example');
+    return [
+      { action: 'bundle.created' },
+      { action: 'relationship.created' },
+      { action: 'relationship.deleted', target: 'other.example', after: undefined },
+      { action: 'bundle.deleted', target: 'other.example' },
+    ];
+  },
   'POST /v1/tokens': async ({ ask }) => {
     const { body } = await ask('POST', '/v1/tokens', { name: 'ci', role: 'entries' });
     return [{ action: 'token.created', target: 'ci', before: undefined, after: tokenShown(body) }];
@@ -131,17 +163,26 @@ const OF_AUTHORITIES = [
 ];
 /** `revocations.test.ts` has their rows. */
 const OF_REVOCATIONS = ['DELETE /v1/revocations/{serial}', 'POST /v1/revocations'];
+/** `page-sessions.test.ts` has their rows. */
+const OF_PAGE = [
+  ...['POST /v1/page/links', 'POST /v1/page/session'],
+  ...['DELETE /v1/page/session', 'DELETE /v1/page/sessions/{id}'],
+];
 /** `agents.test.ts` has their rows. */
 const OF_AGENTS = ['DELETE /v1/agents/{id}', 'POST /v1/agents/{id}/ban'];
 /** Keys leave by it, over the Unix socket alone. */
 const BACKUP = 'POST /v1/backup';
 /** They change nothing. */
-const HARMLESS: readonly string[] = ['POST /v1/explain'];
+const HARMLESS: readonly string[] = [
+  'POST /v1/federation/{trust_domain}/refresh',
+  'POST /v1/explain',
+  'POST /v1/entries/preview',
+];
 
 function bundleShown(sequence: number) {
   const fingerprint = createHash('sha256').update(root.der).digest('hex');
   return {
-    ...{ trust_domain: 'other.example', spiffe_sequence: sequence, spiffe_refresh_hint: null },
+    ...{ trust_domain: 'other.example', source: 'manual', spiffe_sequence: sequence, spiffe_refresh_hint: null },
     ...{ x509_authorities: [fingerprint], jwt_authorities: [] },
   };
 }
@@ -206,7 +247,7 @@ describe('the audit', () => {
     );
     assert.deepEqual(
       changing.filter((one) => !HARMLESS.includes(one)).toSorted(),
-      [...Object.keys(CHANGES), ...OF_AUTHORITIES, ...OF_REVOCATIONS, ...OF_AGENTS, BACKUP].toSorted(),
+      [...Object.keys(CHANGES), ...OF_AUTHORITIES, ...OF_REVOCATIONS, ...OF_AGENTS, ...OF_PAGE, BACKUP].toSorted(),
     );
   });
 

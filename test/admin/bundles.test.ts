@@ -28,6 +28,7 @@ describe('a bundle of another trust domain', () => {
       trust_domain: 'other.example',
       spiffe_sequence: 7,
       spiffe_refresh_hint: 60,
+      source: 'manual',
       authorities: 2,
       expires_at: '2035-12-31T00:00:00.000Z',
       updated_at: new Date(clock.now()).toISOString(),

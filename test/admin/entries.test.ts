@@ -213,6 +213,32 @@ describe('GET /v1/entries', () => {
     assert.deepEqual(await list('spiffe_id=spiffe://ilinux.io/none'), []);
   });
 
+  test('searches ids, SPIFFE IDs, hints, selectors and DNS names for a text in any case, and filters by source', async (t) => {
+    const { socketPath } = await startAdmin(t);
+    const user = [{ type: 'unix', value: 'user:Alice' }];
+    await call(socketPath, 'POST', '/v1/entries', {
+      json: {
+        entries: [
+          entry('one', { id: 'Payments-1' }),
+          entry('two', { selectors: user, hint: 'External' }),
+          entry('three', { dns_names: ['web.example'] }),
+        ],
+      },
+    });
+    await call(socketPath, 'PUT', '/v1/entries', { json: { source: 'ci', entries: [entry('four')] } });
+    const list = async (query: string) =>
+      ids((await call(socketPath, 'GET', `/v1/entries?${query}`)).body.entries).toSorted();
+    assert.deepEqual(await list('search=payments'), ['one']);
+    assert.deepEqual(await list('search=.IO/T'), ['three', 'two']);
+    assert.deepEqual(await list('search=user:alice'), ['two']);
+    assert.deepEqual(await list('search=external'), ['two']);
+    assert.deepEqual(await list('search=WEB.EX'), ['three']);
+    assert.deepEqual(await list('search=nothing'), []);
+    assert.deepEqual(await list('search='), ['four', 'one', 'three', 'two']);
+    assert.deepEqual(await list('source=ci'), ['four']);
+    assert.deepEqual(await list('source=api&search=one'), ['one']);
+  });
+
   for (const [query, path] of [
     ['limit=0', '?limit'],
     ['limit=1001', '?limit'],
@@ -221,6 +247,7 @@ describe('GET /v1/entries', () => {
     ['limit=', '?limit'],
     ['limit=1&limit=2', '?limit'],
     ['hint=a&hint=b', '?hint'],
+    [`search=${'a'.repeat(301)}`, '?search'],
     ['colour=red', '?colour'],
     ['__proto__=x', '?__proto__'],
     ['selector=nocolon', '?selector'],

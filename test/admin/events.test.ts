@@ -6,6 +6,7 @@ import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { describe, it, type TestContext } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { HEARTBEAT_MS, MAX_READERS, MAX_WAITING } from '../../src/admin/event-readers.ts';
+import type { Peer } from '../../src/attest/index.ts';
 import { type AdminEvent, connectAdmin } from '../../src/client/client.ts';
 import { Ledger } from '../../src/delivery/ledger.ts';
 import type { StreamEvent } from '../../src/delivery/stream-event.ts';
@@ -44,7 +45,8 @@ async function textOf(response: IncomingMessage): Promise<string> {
 }
 
 function held(name: string): StreamEvent {
-  return { type: 'held', at: 0, stream: 1, pid: 1, uid: 2, node: undefined, names: [name], detail: 'no-entry' };
+  const peer = { id: 'pipe-1', credentials: { pid: 1, uid: 2, gid: 3 } } as Peer;
+  return { type: 'held', at: 0, stream: 1, peer, pid: 1, uid: 2, node: undefined, names: [name], detail: 'no-entry' };
 }
 
 describe('GET /v1/events', { timeout: 60_000 }, () => {

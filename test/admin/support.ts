@@ -11,6 +11,7 @@ import { RequestCounts } from '../../src/admin/request-counts.ts';
 import { listenOnTcp } from '../../src/admin/tcp.ts';
 import { peerCredentials } from '../../src/attest/socket-peer.ts';
 import { Ledger } from '../../src/delivery/ledger.ts';
+import { openFederation } from '../../src/federation/open.ts';
 import { Decisions } from '../../src/identity/decisions.ts';
 import type { Store } from '../../src/registry/store/store.ts';
 import type { Registry } from '../../src/registry/types.ts';
@@ -27,6 +28,9 @@ import { tempDir } from '../support/temp-dir.ts';
 export const TOKEN = 'a-token-that-only-the-test-knows';
 
 /** An authority without any authorities. */
+/** How messages name the TLS files of the admin API. */
+export const ADMIN_TLS = { listener: 'the admin API', certFlag: '--admin-tls-cert', keyFlag: '--admin-tls-key' };
+
 export const NO_CA = {
   authorities: () => [],
   whyNotRevocable: () => undefined,
@@ -76,9 +80,15 @@ export async function startAdmin(
   const empty = makeTrustBundle({ trustDomain: TRUST_DOMAIN, roots: [], sequenceNumber: 7, refreshHint: 300 });
   const bundle = { ...empty, pem: Buffer.from(PEM), authoritiesPem: Buffer.from(PEM) };
   const revoker = new RegistryRevoker({ registry, issuances: store.issuances, clock });
+  const opened = openFederation({
+    ...{ registry, ca: { bundle: () => bundle }, clock, log: SILENT, minRefresh: 1 },
+    allowed: [{ address: '127.0.0.0', prefix: 8 }],
+  });
+  t.after(() => opened.close());
   const admin = createAdmin({
     registry,
     revoker,
+    federation: opened.federation,
     ca: { ...NO_CA, bundle: () => bundle },
     entryRules: {
       trustDomain: TRUST_DOMAIN,
@@ -101,6 +111,7 @@ export async function startAdmin(
       inspect: () => Promise.reject(new Error('no attestors here')),
       mainPid: undefined,
     },
+    judge: async () => [],
     backup: () => Promise.reject(new Error('no store here')),
     self: {
       look: () => Promise.reject(new Error('no machine here')),

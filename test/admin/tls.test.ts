@@ -7,12 +7,12 @@ import net from 'node:net';
 import path from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import tls from 'node:tls';
-import { AdminTls } from '../../src/admin/tls.ts';
 import { connectAdmin } from '../../src/client/client.ts';
+import { CertificateFiles } from '../../src/https/certificate-files.ts';
 import { type Made, makeCertificate } from '../support/certificates.ts';
 import { recordingLog } from '../support/recording-log.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { call, startAdmin, TOKEN } from './support.ts';
+import { ADMIN_TLS, call, startAdmin, TOKEN } from './support.ts';
 
 const hosts = ['127.0.0.1', 'localhost'];
 const SERVER = { isCa: false, keyUsage: undefined };
@@ -36,7 +36,7 @@ function place(t: TestContext) {
 
 async function start(t: TestContext, more: Parameters<typeof startAdmin>[1] = {}) {
   const files = place(t);
-  const adminTls = await AdminTls.open(files);
+  const adminTls = await CertificateFiles.open(files, ADMIN_TLS);
   const running = await startAdmin(t, { tls: adminTls, ...more });
   const url = `https://127.0.0.1:${running.tcp.port}`;
   const client = (ca?: string, token = TOKEN) => connectAdmin({ url, token, ca });
@@ -189,7 +189,7 @@ describe('changed TLS files', () => {
     test(`stop a start: ${says}`, async (t) => {
       const files = place(t);
       spoil(files);
-      await assert.rejects(AdminTls.open(files), { code: 'ERR_CONFIG', message: new RegExp(says) });
+      await assert.rejects(CertificateFiles.open(files, ADMIN_TLS), { code: 'ERR_CONFIG', message: new RegExp(says) });
     });
   }
 });

@@ -324,7 +324,7 @@ test("foreign bundles are given for the agent's entries that federate with them"
   const { joined, agent } = await join();
   const [other, third] = ['other.example', 'third.example'].map(parseTrustDomain);
   const { x509Authorities, jwtAuthorities } = ca.bundle();
-  const contents = { x509Authorities, jwtAuthorities, sequenceNumber: 7, refreshHint: 60 };
+  const contents = { x509Authorities, jwtAuthorities, sequenceNumber: 7n, refreshHint: 60 };
   await entry('one', joined.id, { federatesWith: [other!] });
   await assert.rejects(agent.federatedBundle('other.example'), { code: NOT_FOUND });
   for (const name of [other!, third!]) await registry.federatedBundles.set(name, contents);

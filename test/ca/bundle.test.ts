@@ -12,7 +12,7 @@ const older = await root(Date.UTC(2026, 5, 1));
 const newer = await root(Date.UTC(2026, 5, 1) + DAY);
 
 test('the bundle has the roots, oldest first, as DER and as PEM', () => {
-  const bundle = ownBundle(TRUST_DOMAIN, [newer, older], 7);
+  const bundle = ownBundle({ trustDomain: TRUST_DOMAIN, roots: [newer, older], sequenceNumber: 7 });
   assert.deepEqual(bundle.x509Authorities, [older.certificate.raw, newer.certificate.raw]);
   assert.equal(bundle.pem.toString(), older.certificate.toString() + newer.certificate.toString());
   assert.deepEqual(

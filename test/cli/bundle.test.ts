@@ -82,7 +82,10 @@ describe('sidekey bundle', () => {
     const shown = await run(['bundle', 'show', 'other.example', '--format', 'spiffe']);
     assert.deepEqual(JSON.parse(shown.stdout), { spiffe_sequence: 1, keys: [one.key] });
     const list = await run(['bundle', 'list']);
-    assert.match(list.stdout, /^TRUST DOMAIN +SEQUENCE +AUTHORITIES +EXPIRES +UPDATED\nother\.example +1 +1 +2035-/);
+    assert.match(
+      list.stdout,
+      /^TRUST DOMAIN +SOURCE +SEQUENCE +AUTHORITIES +EXPIRES +UPDATED\nother\.example +manual +1 +1 +2035-/,
+    );
     const json = await run(['bundle', 'list', '--output', 'json']);
     assert.equal(JSON.parse(json.stdout).bundles[0].trust_domain, 'other.example');
     const deleted = await run(['bundle', 'delete', 'other.example']);

@@ -76,6 +76,15 @@ test('root needs a trust domain only', async () => {
     oidcListen: undefined,
     oidcCertFile: undefined,
     oidcKeyFile: undefined,
+    federationListen: undefined,
+    federationProfile: 'https_spiffe',
+    federationSpiffeId: 'spiffe://example.org/sidekey/server',
+    federationCertFile: undefined,
+    federationKeyFile: undefined,
+    federationRefreshHint: 300,
+    federationPublishFile: undefined,
+    federationAllow: [],
+    federationMinRefresh: 60,
     agentListen: undefined,
     agentX509popCa: undefined,
     agentTtl: 3_600,
@@ -185,6 +194,14 @@ jwtIssuer: https://issuer.test/a
 oidcListen: 0.0.0.0:8443
 oidcCertFile: oidc.crt
 oidcKeyFile: oidc.key
+federationListen: 0.0.0.0:8444
+federationProfile: https_web
+federationCertFile: oidc.crt
+federationKeyFile: oidc.key
+federationRefreshHint: 10m
+federationPublishFile: bundle.json
+federationAllow: [10.1.0.0/16, 'fd00::/8']
+federationMinRefresh: 5s
 agentListen: 0.0.0.0:8081
 agentX509popCa: agents.crt
 agentTtl: 2h
@@ -273,6 +290,18 @@ sdsAllBundlesName: roots
       oidcListen: { host: '0.0.0.0', port: 8443 },
       oidcCertFile: path.join(folder, 'oidc.crt'),
       oidcKeyFile: path.join(folder, 'oidc.key'),
+      federationListen: { host: '0.0.0.0', port: 8444 },
+      federationProfile: 'https_web',
+      federationSpiffeId: 'spiffe://example.org/sidekey/server',
+      federationCertFile: path.join(folder, 'oidc.crt'),
+      federationKeyFile: path.join(folder, 'oidc.key'),
+      federationRefreshHint: 600,
+      federationPublishFile: path.join(folder, 'bundle.json'),
+      federationAllow: [
+        { address: '10.1.0.0', prefix: 16 },
+        { address: 'fd00::', prefix: 8 },
+      ],
+      federationMinRefresh: 5,
       agentListen: { host: '0.0.0.0', port: 8081 },
       agentX509popCa: path.join(folder, 'agents.crt'),
       agentTtl: 7_200,

@@ -7,7 +7,9 @@ import type { Finding } from '../../src/base/finding.ts';
 import { judgeAdminTls } from '../../src/doctor/admin-tls.ts';
 import { judgeAuthority } from '../../src/doctor/authority.ts';
 import { judgeEntries, judgeRequirements, judgeUnrendered, judgeWithheld } from '../../src/doctor/entries.ts';
+import { judgeRelationships } from '../../src/doctor/federation.ts';
 import { judgeHost } from '../../src/doctor/host.ts';
+import { judgePublishedBundle } from '../../src/doctor/published-bundle.ts';
 import { judgeReload } from '../../src/doctor/reload.ts';
 
 const NOW = Date.UTC(2026, 5, 1);
@@ -23,6 +25,7 @@ function authority(role: Authority['role'], from: number, to: number, more: Part
     state: 'active',
     subject: 'O=Sidekey',
     signs_after: null,
+    fetched_at: null,
     leaves_at: null,
     is_upstreams: false,
   } as const;
@@ -63,6 +66,7 @@ const WELL: DoctorJson = {
   failed_reloads: [],
   passphrase_files: [],
   admin_tls: null,
+  published_bundle: null,
   attestors: [{ name: 'unix', error: null }],
   proc: { others_executables: true, hidepid: null },
   disk: { free_bytes: 2 ** 40, free_inodes: 1e6 },
@@ -82,13 +86,16 @@ const WELL: DoctorJson = {
   unrendered: { count: 0, sample: [] },
   unreachable_users: [],
   unset_bundles: [],
-  entries: { total: 1, expired: NONE, unproducible: NONE, shadowed: NONE, 'never-issued': NONE },
+  relationships: { count: 0, troubled: 0, sample: [] },
+  entries: { total: 1, reserved: NONE, expired: NONE, unproducible: NONE, shadowed: NONE, 'never-issued': NONE },
 };
 
 const judge = (change: Partial<DoctorJson>, now = NOW): Finding[] => {
   const known = { ...WELL, ...change };
   return [
     ...judgeAdminTls(known),
+    ...judgePublishedBundle(known),
+    ...judgeRelationships(known),
     ...judgeAuthority(known, now),
     ...judgeHost(known, () => undefined),
     ...judgeRequirements(known),
@@ -100,7 +107,71 @@ const judge = (change: Partial<DoctorJson>, now = NOW): Finding[] => {
 
 const TLS = { cert_file: '/tls/cert.pem', key_file: '/tls/key.pem', not_after: day(90), problem: null };
 
+const ENDPOINT = {
+  ...{ address: '0.0.0.0', port: 8443, profile: 'https_web' as const, spiffe_id: null },
+  ...{ cert_file: '/tls/cert.pem', key_file: '/tls/key.pem', not_after: day(90), problem: null },
+};
+const SPIFFE_ENDPOINT = {
+  ...{ ...ENDPOINT, profile: 'https_spiffe' as const, spiffe_id: 'spiffe://ilinux.io/sidekey/server' },
+  ...{ cert_file: null, key_file: null, not_after: day(0.02) },
+};
+const FILE = { path: '/srv/bundle.json', problem: null, open_to: [] };
+const published = (change: Partial<NonNullable<DoctorJson['published_bundle']>>) => ({
+  published_bundle: { sequence: 1, refresh_hint: 300, endpoint: null, file: null, ...change },
+});
+
 const cases: readonly [string, Partial<DoctorJson>, string, Finding['severity'], RegExp][] = [
+  [
+    'broken files of the endpoint',
+    published({ endpoint: { ...ENDPOINT, problem: 'it is not the key' } }),
+    'endpoint-certificate',
+    'error',
+    /not the key/,
+  ],
+  [
+    'an SVID of the endpoint that is not issued',
+    published({ endpoint: { ...SPIFFE_ENDPOINT, problem: 'no authority is valid now' } }),
+    'endpoint-certificate',
+    'error',
+    /could not be issued: no authority/,
+  ],
+  [
+    'a certificate of the endpoint that ends',
+    published({ endpoint: { ...ENDPOINT, not_after: day(3) } }),
+    'endpoint-expiry',
+    'warning',
+    /ends in 3d/,
+  ],
+  [
+    'an SVID of the endpoint that has ended',
+    published({ endpoint: { ...SPIFFE_ENDPOINT, not_after: day(-1) } }),
+    'endpoint-expiry',
+    'error',
+    /expired 1d ago/,
+  ],
+  [
+    'a published file that is not written',
+    published({ file: { ...FILE, problem: 'ENOSPC' } }),
+    'published-file',
+    'error',
+    /ENOSPC/,
+  ],
+  [
+    'a published file of others',
+    published({ file: { ...FILE, open_to: ['/srv is writable'] } }),
+    'published-file-open',
+    'warning',
+    /other users can change it: \/srv/,
+  ],
+  [
+    'a file beside an endpoint with https_spiffe',
+    published({ endpoint: SPIFFE_ENDPOINT, file: FILE }),
+    'endpoint-behind-cdn',
+    'info',
+    /profile https_spiffe/,
+  ],
+  ['a short refresh hint', published({ refresh_hint: 5, file: FILE }), 'refresh-hint', 'info', /is 5s/],
+  ['a long refresh hint', published({ refresh_hint: 86_400, file: FILE }), 'refresh-hint', 'info', /is 1d/],
   [
     'TLS files that are no pair',
     { admin_tls: { ...TLS, problem: 'it is not the key of the certificate' } },
@@ -348,6 +419,34 @@ const cases: readonly [string, Partial<DoctorJson>, string, Finding['severity'],
     /7 connections on the pipe were refused/,
   ],
   [
+    'a partner whose bundle is not fetched, while the last one is good',
+    { relationships: troubled({ state: 'failing', message: 'the endpoint answers with the status 500' }) },
+    'federation-failing',
+    'warning',
+    /partner\.example is not fetched: the endpoint answers with the status 500/,
+  ],
+  [
+    'a partner without any good bundle',
+    { relationships: troubled({ state: 'failing', message: 'no answer', expires_at: null }) },
+    'federation-failing',
+    'error',
+    /is not fetched: no answer/,
+  ],
+  [
+    'a partner whose endpoint is not known any more',
+    { relationships: { ...troubled({ state: 'stale-bootstrap', message: 'another authority' }), troubled: 3 } },
+    'federation-stale',
+    'error',
+    /not known any more: another authority \(and 2 more/,
+  ],
+  [
+    'a partner that has withdrawn its trust',
+    { relationships: troubled({ state: 'revoked' }) },
+    'federation-revoked',
+    'error',
+    /without authorities/,
+  ],
+  [
     'many entries that have expired',
     {
       entries: {
@@ -360,6 +459,11 @@ const cases: readonly [string, Partial<DoctorJson>, string, Finding['severity'],
     /and 8 more/,
   ],
 ];
+
+function troubled(more: Partial<DoctorJson['relationships']['sample'][number]>): DoctorJson['relationships'] {
+  const one = { trust_domain: 'partner.example', state: 'failing', message: null, fix: null, ...more } as const;
+  return { count: 5, troubled: 1, sample: [{ expires_at: '2099-01-01T00:00:00.000Z', ...one }] };
+}
 
 describe('doctor', () => {
   it('finds nothing where nothing is amiss', () => {
@@ -386,7 +490,7 @@ describe('doctor', () => {
   });
 
   it('deletes no entry: it updates it, or says where it is declared', () => {
-    const kinds = ['expired', 'unproducible', 'shadowed', 'never-issued'] as const;
+    const kinds = ['reserved', 'expired', 'unproducible', 'shadowed', 'never-issued'] as const;
     const remedyOf = (kind: (typeof kinds)[number], change: Partial<Fault>) => {
       const entries = { ...WELL.entries, [kind]: { count: 1, sample: [fault(change)] } };
       const [found] = judge({ entries });

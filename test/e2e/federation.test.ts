@@ -90,9 +90,20 @@ describe("another trust domain's bundle", { timeout: 60_000 }, () => {
     all.ack(inAll);
     const renewed = await sotw.next();
     assert.equal(rootsOf(secretOf(renewed, OTHER)).length, 2);
+    sotw.ack(renewed);
 
     assert.equal((await server.request('DELETE', '/v1/bundles/other.example')).status, 204);
-    for (const stream of [byName, everything]) assert.deepEqual((await stream.next()).removedResources, [OTHER]);
+    assert.deepEqual((await everything.next()).removedResources, [OTHER]);
+    // Envoy keeps a removed secret, and the state-of-the-world variant has no removals: both get one that trusts nobody.
+    for (const stream of [byName, sotw]) {
+      const taken = await stream.next();
+      assert.deepEqual(namesOf(taken), [OTHER]);
+      const { typedConfig } = secretOf(taken, OTHER).validationContext!.customValidatorConfig!;
+      assert.deepEqual(
+        SPIFFECertValidatorConfig.decode(typedConfig!.value).trustDomains.map(({ name }) => name),
+        ['crl-epoch.invalid'],
+      );
+    }
     assert.equal(rootsOf(secretOf(await all.next(), 'ALL')).length, 1);
   });
 

@@ -67,6 +67,33 @@ describe("another trust domain's bundle", () => {
     assert.deepEqual(identities.federated(nobody), []);
   });
 
+  test('of every known domain goes to callers of an entry with *, and so does one that is set later', async (t) => {
+    const { create, registry, caller, answer, identities } = await federation(t);
+    await create('/web', ['unix:uid:1'], { federates_with: ['*'] });
+    const web = await caller('unix:uid:1');
+    assert.deepEqual([answer(web), identities.federated(web)], ['no-bundle', []]);
+    await registry.federatedBundles.set(OTHER, input(one));
+    await registry.federatedBundles.set(ANOTHER, input(one));
+    assert.deepEqual(answer(web), [one.der]);
+    assert.deepEqual(
+      identities.federated(web).map(({ trustDomain }) => trustDomain),
+      [ANOTHER, OTHER],
+    );
+    await assert.rejects(
+      create('/api', ['unix:uid:1'], { federates_with: ['*', 'other.example'] }),
+      /stands for every known trust domain: give it alone/,
+    );
+  });
+
+  test('without authorities is given to no caller, as its partner wants it', async (t) => {
+    const { create, registry, caller, answer, identities } = await federation(t);
+    await create('/web', ['unix:uid:1'], { federates_with: ['other.example'] });
+    const web = await caller('unix:uid:1');
+    await registry.federatedBundles.setPolled(OTHER, { ...input(one), x509Authorities: [] }, () => true);
+    assert.equal(answer(web), 'no-bundle');
+    assert.deepEqual(identities.federated(web), []);
+  });
+
   test('says what is missing, and of whom', async (t) => {
     const { create, caller, identities } = await federation(t);
     await create('/web', ['unix:uid:1'], { federates_with: ['other.example'] });

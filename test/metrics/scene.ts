@@ -8,7 +8,7 @@ import { wait } from '../../envoy-examples/demo/expect.ts';
 import { call } from '../admin/support.ts';
 import { makeCertificate } from '../support/certificates.ts';
 import { SdsClient } from '../support/sds-client.ts';
-import { type Served, serve, TRUST_DOMAIN } from '../support/serve.ts';
+import { makePlace, type Served, serve, TRUST_DOMAIN } from '../support/serve.ts';
 import { WorkloadClient } from '../support/workload-client.ts';
 import { type Parsed, parseMetrics } from './parse.ts';
 
@@ -26,7 +26,10 @@ export interface Scene {
 
 /** Opens a stream of each variant and service, takes, rejects and holds secrets. All stay open until the test ends. */
 export async function startScene(t: Pick<TestContext, 'after'>, flags: readonly string[] = []): Promise<Scene> {
-  const server = await serve(t, { flags: ['--admin-listen', '127.0.0.1:0', ...flags] });
+  const place = makePlace(t);
+  const published = ['--federation-publish-file', path.join(place.directory, 'bundle.json')];
+  const listen = ['--admin-listen', '127.0.0.1:0', '--federation-listen', '127.0.0.1:0'];
+  const server = await serve(t, { place, flags: [...listen, ...published, ...flags] });
   const { port } = (await server.logged('admin API listens on TCP')) as { port: number };
   const create = async (spiffe_id: string) => {
     const entry = { spiffe_id, selectors: [{ type: 'unix', value: UID }], federates_with: ['other.example'] };

@@ -45,6 +45,7 @@ describe('entries that SPIRE would not give to this agent', () => {
       'under another alias, by way of an entry with the ID of the server',
       [entry(SERVER, OURS, ['unix:uid:1']), entry('/alias', SERVER, ['t:y']), entry('/x', '/alias', ['unix:uid:1'])],
     ],
+    ['with a path of the servers', [entry('/sidekey/server', OURS, ['unix:uid:1'])]],
     ['with a placeholder', [entry('/x/{unix.user}', OURS, ['unix:uid:1'])]],
     ['with a negative selector', [entry('/x', OURS, ['unix:uid:1', '!docker:label:a:b'])]],
     ['with a negative selector as text', [entry('/x', OURS, [], { selectors: ['unix:uid:1', '!docker:label:a:b'] })]],

@@ -193,14 +193,17 @@ test('TLS from files, which are read again when they change; broken ones change 
   const name = async () => (await get(port, '/tokens/keys', { tls: true })).issuer;
   assert.equal(await name(), 'first');
   await write('second');
+  const told = (what: string) => () => lines().some(({ msg }) => msg.includes(what));
   clock.advance(10_000);
+  await until(told('has changed: new connections get it'));
   assert.equal(await name(), 'second');
   writeFileSync(files.key, 'broken');
   clock.advance(10_000);
+  await until(told('the former one stays in use'));
   assert.equal(await name(), 'second');
-  assert.ok(lines().some(({ msg }) => msg.includes('the former one stays in use')));
   await write('third');
   clock.advance(10_000);
+  await until(() => lines().filter(({ msg }) => msg.includes('has changed: new connections get it')).length === 2);
   assert.equal(await name(), 'third');
 });
 
@@ -221,10 +224,10 @@ test('a TLS key that others can read, or that is missing, is refused with its na
   const { files } = await tlsFiles(t);
   await assert.rejects(open(t, { tls: { ...files, key: files.cert } }), {
     code: 'ERR_CONFIG',
-    message: /--oidc-key-file .* is open to others/,
+    message: /--oidc-key-file.* is open to others/,
   });
   await assert.rejects(open(t, { tls: { ...files, cert: `${files.cert}.not` } }), {
     code: 'ERR_CONFIG',
-    message: /--oidc-cert-file .* there is no such file/,
+    message: /--oidc-cert-file.* there is no such file/,
   });
 });

@@ -36,9 +36,10 @@ interface Read {
   readonly problems: readonly Problem[];
 }
 
-function read(content: unknown): Read {
+function read(content: unknown, polled = false): Read {
   const warnings: Problem[] = [];
-  const rules = { trustDomain: OTHER, now: NOW, warn: (warning: Problem) => void warnings.push(warning) };
+  const warn = (warning: Problem) => void warnings.push(warning);
+  const rules = { trustDomain: OTHER, now: NOW, warn, ...(polled ? { polled: true as const } : {}) };
   try {
     const input = typeof content === 'string' ? parseBundlePem(content, rules) : parseBundleDocument(content, rules);
     return { input, warnings, problems: [] };
@@ -67,7 +68,7 @@ describe('a SPIFFE bundle as JSON', () => {
     assert.deepEqual(input, {
       x509Authorities: [ec.der, rsa.der, okp.der],
       jwtAuthorities: [],
-      sequenceNumber: 7,
+      sequenceNumber: 7n,
       refreshHint: 600,
     });
     assert.deepEqual(warnings, []);
@@ -85,7 +86,7 @@ describe('a SPIFFE bundle as JSON', () => {
     assert.deepEqual(input, {
       x509Authorities: [root.certificate.raw],
       jwtAuthorities: [],
-      sequenceNumber: 3,
+      sequenceNumber: 3n,
       refreshHint: 300,
     });
     assert.deepEqual(warnings, []);
@@ -138,6 +139,75 @@ describe('a SPIFFE bundle as JSON', () => {
     refuses({ keys: [jwt] }, '', /no certificate/);
   });
 
+  test('has keys that the specification says to ignore, each with a warning, whoever brings it', () => {
+    const { x5c, ...bare } = ec.key;
+    const several = { ...ec.key, x5c: [...(x5c as string[]), 'AAAA'] };
+    for (const polled of [false, true]) {
+      const { input, warnings } = read(
+        { keys: [{ ...rsa.key, kty: undefined }, { ...rsa.key, use: undefined }, bare, { ...bare, x5c: [] }, several] },
+        polled,
+      );
+      assert.deepEqual(input?.x509Authorities, [ec.der]);
+      assert.deepEqual(
+        warnings.map(({ path: where }) => where),
+        ['/keys/0', '/keys/1', '/keys/2/x5c', '/keys/3/x5c', '/keys/4/x5c'],
+      );
+      assert.match(warnings[4]!.rule, /the first is taken/);
+    }
+  });
+
+  test('that was polled keeps its good keys and counts as one without faulty numbers', async () => {
+    const foreign = await makeCertificate({ uris: ['spiffe://ilinux.io'] });
+    const leaf = await makeCertificate({ isCa: false });
+    const bad = [
+      7,
+      { ...ec.key, x5c: ['!'] },
+      { ...ec.key, d: 'secret' },
+      { ...rsa.key, x5c: ec.key.x5c },
+      foreign.key,
+      leaf.key,
+      { ...ec.key, x5c: [ec.der.subarray(1).toString('base64')] },
+    ];
+    const document = { spiffe_sequence: '7', spiffe_refresh_hint: 1.5, keys: [...bad, okp.key] };
+    const { input, warnings } = read(document, true);
+    assert.deepEqual(input, {
+      x509Authorities: [okp.der],
+      jwtAuthorities: [],
+      sequenceNumber: undefined,
+      refreshHint: undefined,
+    });
+    assert.deepEqual(
+      [...new Set(warnings.map(({ path: where }) => where.split('/').slice(0, 3).join('/')))],
+      ['/spiffe_sequence', '/spiffe_refresh_hint', ...bad.map((_, index) => `/keys/${index}`)],
+    );
+    assert.ok(read(document).problems.length >= bad.length + 2, 'a person is told each fault');
+  });
+
+  test('that was polled may withdraw everything, and needs a list of keys', () => {
+    for (const keys of [[], [{ kty: 'AKP', use: 'x509-svid' }], [expired.key]]) {
+      const { input } = read({ keys }, true);
+      assert.deepEqual(input?.x509Authorities, keys[0] === expired.key ? [expired.der] : []);
+    }
+    for (const content of [{}, null, [], { keys: null }, { keys: {} }]) {
+      assert.ok(read(content, true).problems.length > 0, JSON.stringify(content));
+    }
+  });
+
+  test('that was polled may have a number of 64 bits', () => {
+    for (const number of [0n, 2n ** 63n, 2n ** 64n - 1n]) {
+      assert.equal(read({ ...WHOLE, spiffe_sequence: number }, true).input?.sequenceNumber, number);
+    }
+    for (const number of [-1n, 2n ** 64n, 2 ** 60]) {
+      assert.equal(read({ ...WHOLE, spiffe_sequence: number }, true).input?.sequenceNumber, undefined);
+    }
+  });
+
+  test('that was polled has too many keys: it is refused, since a part of it is not the bundle', async () => {
+    const many = await Promise.all(Array.from({ length: 101 }, () => makeCertificate()));
+    assert.match(read({ keys: many.map(({ key }) => key) }, true).problems[0]!.problem, /too many/);
+    assert.match(read({ keys: Array.from({ length: 1_001 }, () => 1) }, true).problems[0]!.problem, /1001 keys/);
+  });
+
   test('is told each fault with its place', () => {
     const cut = ec.der.subarray(0, -1).toString('base64');
     const rows: readonly (readonly [content: unknown, where: string, problem: RegExp])[] = [
@@ -151,12 +221,7 @@ describe('a SPIFFE bundle as JSON', () => {
       [{ ...WHOLE, spiffe_sequence: '7' }, '/spiffe_sequence', /"7"/],
       [{ ...WHOLE, spiffe_sequence: 2 ** 53 }, '/spiffe_sequence', /9007199254740992/],
       [{ ...WHOLE, spiffe_refresh_hint: 1.5 }, '/spiffe_refresh_hint', /1\.5/],
-      [{ keys: [{ ...ec.key, kty: undefined }] }, '/keys/0/kty', /missing/],
-      [{ keys: [{ ...ec.key, use: undefined }] }, '/keys/0/use', /missing/],
-      [{ keys: [{ ...ec.key, x5c: undefined }] }, '/keys/0/x5c', /missing/],
-      [{ keys: [{ ...ec.key, x5c: [] }] }, '/keys/0/x5c', /0 elements/],
       [{ keys: [{ ...ec.key, x5c: [1] }] }, '/keys/0/x5c/0', /base64/],
-      [{ keys: [{ ...ec.key, x5c: [...(ec.key.x5c as string[]), 'AAAA'] }] }, '/keys/0/x5c', /2 elements/],
       [{ keys: [{ ...ec.key, x5c: [''] }] }, '/keys/0/x5c/0', /base64/],
       [{ keys: [{ ...ec.key, x5c: [`${ec.der.toString('base64')}\n`] }] }, '/keys/0/x5c/0', /base64/],
       [{ keys: [{ ...ec.key, x5c: [cut] }] }, '/keys/0/x5c/0', /no X.509/],
@@ -195,10 +260,10 @@ describe('a SPIFFE bundle as JSON', () => {
   });
 
   test('tells all faults at once', () => {
-    const { problems } = read({ spiffe_sequence: -1, keys: [{ kty: 'EC', use: 'x509-svid' }, 1] });
+    const { problems } = read({ spiffe_sequence: -1, keys: [{ ...ec.key, x5c: [1] }, 1] });
     assert.deepEqual(
       problems.map(({ path: where }) => where),
-      ['/spiffe_sequence', '/keys/0/x5c', '/keys/1'],
+      ['/spiffe_sequence', '/keys/0/x5c/0', '/keys/1'],
     );
   });
 });
@@ -354,21 +419,21 @@ test('the same root twice is taken once, with a warning, and a byte order mark i
 });
 
 test('a number that does not grow with a change is warned of', () => {
-  const warned = (sequenceNumber: number | undefined, x509Authorities = [ec.der]) => {
+  const warned = (sequenceNumber: bigint | undefined, x509Authorities = [ec.der]) => {
     const warnings: Problem[] = [];
     const roots = [new X509Certificate(ec.der)];
     const bundle = makeTrustBundle({ trustDomain: OTHER, roots, sequenceNumber: 5, refreshHint: undefined });
-    const before = { ...bundle, updatedAt: NOW };
+    const before = { ...bundle, source: 'manual' as const, statedSequence: undefined, updatedAt: NOW };
     const input = { x509Authorities, jwtAuthorities: [], sequenceNumber, refreshHint: undefined };
     checkSequence(input, before, (one) => void warnings.push(one));
     return warnings.length > 0;
   };
   assert.deepEqual(
-    [4, 5, 6, undefined].map((number) => warned(number)),
+    [4n, 5n, 6n, undefined].map((number) => warned(number)),
     [true, false, false, false],
   );
   assert.deepEqual(
-    [4, 5, 6, undefined].map((number) => warned(number, [rsa.der])),
+    [4n, 5n, 6n, undefined].map((number) => warned(number, [rsa.der])),
     [true, true, false, false],
   );
 });

@@ -47,7 +47,10 @@ describe('bundles of other trust domains', () => {
       crlsPem: Buffer.alloc(0),
       epoch: undefined,
       sequenceNumber: 1,
+      documentNumber: 1,
       refreshHint: 60,
+      source: 'manual',
+      statedSequence: undefined,
       updatedAt: clock.now(),
     });
     await federatedBundles.set(ANOTHER, input(one));
@@ -61,8 +64,8 @@ describe('bundles of other trust domains', () => {
 
   test('are there after a restart as they were, and those that were deleted are not', async (t) => {
     const { registry, store, file } = await open(t);
-    await registry.federatedBundles.set(OTHER, { ...input(one, two), sequenceNumber: 2 ** 53 - 1 });
-    await registry.federatedBundles.set(ANOTHER, { ...input(two), refreshHint: 0, sequenceNumber: 0 });
+    await registry.federatedBundles.set(OTHER, { ...input(one, two), sequenceNumber: 2n ** 53n - 1n });
+    await registry.federatedBundles.set(ANOTHER, { ...input(two), refreshHint: 0, sequenceNumber: 0n });
     const gone = parseTrustDomain('gone.example');
     await registry.federatedBundles.set(gone, input(one));
     await registry.federatedBundles.delete(gone);
@@ -88,7 +91,7 @@ describe('bundles of other trust domains', () => {
     assert.deepEqual(await set({ sequenceNumber: 40, refreshHint: 9 }, two, one), [40, 9, true]);
     assert.deepEqual(await set({}, two, one), [40, 9, false]);
     assert.deepEqual(await set({}, one), [41, 9, true]);
-    assert.deepEqual(await set({ sequenceNumber: 7 }, one), [7, 9, true], 'who sets it knows');
+    assert.deepEqual(await set({ sequenceNumber: 7n }, one), [7, 9, true], 'who sets it knows');
   });
 
   test('tell of each change and each end, once it is on disk', async (t) => {
@@ -165,7 +168,12 @@ describe('aliases', () => {
     const { aliases } = registry;
     const { value, created } = await aliases.set('Web.Example', WEB);
     assert.equal(created, true);
-    assert.deepEqual(value, { host: 'web.example', spiffeId: WEB, createdAt: clock.now(), updatedAt: clock.now() });
+    assert.deepEqual(value, {
+      host: 'web.example',
+      spiffeId: WEB,
+      createdAt: clock.now(),
+      updatedAt: clock.now(),
+    });
     await aliases.set('api.example', API);
     assert.deepEqual(
       aliases.list().map(({ host }) => host),
@@ -283,7 +291,13 @@ test('a database of the first schema is taken over with its entries', async (t) 
       '', 0, 1, 2, 1, 'api')`);
   db.close();
   const { registry } = await open(t, { file });
-  const old = { id: 'web', createdAt: 1, updatedAt: 2, revisionNumber: 1, source: 'api' };
+  const old = {
+    id: 'web',
+    createdAt: 1,
+    updatedAt: 2,
+    revisionNumber: 1,
+    source: 'api',
+  };
   assert.deepEqual(registry.list({ limit: 10 }).entries, [{ ...entryInput('web'), ...old }]);
   assert.deepEqual(registry.federatedBundles.list(), []);
   await registry.federatedBundles.set(OTHER, input(one));

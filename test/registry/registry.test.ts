@@ -845,3 +845,14 @@ test('entries are found by SPIFFE ID and likeness, whatever was added and remove
     }),
   );
 });
+
+test('a search looks at 20,000 entries for a page at most, and goes on where it stopped', async (t) => {
+  const { registry } = await open(t);
+  const many = Array.from({ length: 20_001 }, (_, at) => input(`e${String(at).padStart(5, '0')}`));
+  const made = await registry.create(many, 'api');
+  const last = made.toSorted(compareAge).at(-1)!;
+  const first = registry.list({ limit: 10, search: last.id });
+  assert.deepEqual(first.entries, []);
+  const second = registry.list({ limit: 10, search: last.id, cursor: first.nextCursor });
+  assert.deepEqual(second, { entries: [last], nextCursor: '' });
+});

@@ -247,9 +247,10 @@ test('warnings name what an entry can never get, and the reserved path', () => {
     '/spiffe_id {docker.compose_project} has a value for no caller: no docker attestor runs here',
     '/spiffe_id {docker.compose_service} has a value for no caller: no docker attestor runs here',
   ]);
-  assert.deepEqual(told({ spiffe_id: 'spiffe://ilinux.io/sidekey/web' }), [
-    '/spiffe_id its path is /sidekey/web, and /sidekey is reserved for Sidekey',
-  ]);
+  for (const path of ['/sidekey', '/sidekey/web', '/spire/server']) {
+    assert.throws(() => told({ spiffe_id: `spiffe://ilinux.io${path}` }), { message: /reserved for the servers/ });
+  }
+  assert.deepEqual(told({ spiffe_id: 'spiffe://ilinux.io/sidekeys' }), []);
   assert.deepEqual(told({ spiffe_id: 'spiffe://ilinux.io/a', selectors: ['unix:uid:1', '!unix:user:alcie'] }), [
     '/selectors of no caller it is known that unix:user:alcie is not among its facts: there is no such user',
   ]);

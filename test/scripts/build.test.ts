@@ -163,6 +163,7 @@ test('builds at once, where nothing can be tried out, make all bundles all the s
     'client.mjs',
     'copy-worker.cjs',
     'files-run.cjs',
+    'page',
     'pipe-client.cjs',
     'serve.cjs',
     'sidekey.cjs',

@@ -57,6 +57,7 @@ const ENDLESS: Readonly<Record<string, RegExp>> = {
   'curl -N --unix-socket /var/lib/sidekey/admin.sock http://sidekey/v1/events': /^event: /m,
   'sidekey fetch --write DIR --watch': /\S/,
   'sidekey helper -config FILE': /\S/,
+  'sidekey page': /^http:\/\/sidekey-/m,
   'sidekey audit list --follow -o json': /^\{.*"action"/m,
 };
 

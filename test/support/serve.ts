@@ -20,6 +20,8 @@ export interface Place {
   readonly dataDir: string;
   readonly socket: string;
   readonly adminSocket: string;
+  /** By default {@link TRUST_DOMAIN}. */
+  readonly trustDomain?: string;
 }
 
 /** Directories for one server, removed when the test ends. */
@@ -111,9 +113,12 @@ export function spawnServe(
 }
 
 /** The arguments of `sidekey` for a server in this place. */
-export function serveArguments({ dataDir, socket, adminSocket }: Place, flags: readonly string[] = []): string[] {
+export function serveArguments(
+  { dataDir, socket, adminSocket, trustDomain = TRUST_DOMAIN }: Place,
+  flags: readonly string[] = [],
+): string[] {
   const place = ['--data-dir', dataDir, '--socket', socket, '--admin-socket', adminSocket];
-  return ['serve', '--trust-domain', TRUST_DOMAIN, ...place, ...flags];
+  return ['serve', '--trust-domain', trustDomain, ...place, ...flags];
 }
 
 function watch(child: ChildProcess, place: Place): Served {

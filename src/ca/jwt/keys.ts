@@ -39,6 +39,7 @@ export class JwtKeys {
   readonly moves: Listeners<AuthorityMove>;
   readonly #options: JwtKeysOptions;
   readonly #reviews: Reviews;
+  readonly #startedAt: number;
   #slots: readonly JwtSlot[];
   #plan: JwtPlan | undefined;
   #signer: JwtSigner | undefined;
@@ -50,6 +51,7 @@ export class JwtKeys {
   private constructor(options: JwtKeysOptions, slots: readonly JwtSlot[]) {
     const { clock, log, store, bundle } = options;
     this.#options = options;
+    this.#startedAt = clock.now();
     this.#slots = slots;
     this.#replace = store.state().replace;
     bundle.continueAfter(store.state().sequenceNumber);
@@ -115,7 +117,9 @@ export class JwtKeys {
           isUpstreams: false,
           waitsFor: [],
         },
-        signsAfter: id === this.#plan?.next.authority.id ? this.#plan.nextSignsAt : undefined,
+        ...(id === this.#plan?.next.authority.id
+          ? { signsAfter: this.#plan.nextSignsAt, fetchedAt: this.#plan.nextFetchedAt }
+          : { signsAfter: undefined }),
       }));
   }
 
@@ -218,7 +222,7 @@ export class JwtKeys {
   async #makeAndPlan(now: number): Promise<JwtPlan> {
     const { store, terms, keyType } = this.#options;
     for (;;) {
-      const plan = planJwtKeys(this.#slots, { now, terms, replace: this.#replace });
+      const plan = planJwtKeys(this.#slots, { now, startedAt: this.#startedAt, terms, replace: this.#replace });
       if (plan !== 'key') return plan;
       const authority = await makeJwtKey(keyType, now, terms.life);
       await store.save(authority);

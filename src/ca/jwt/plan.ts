@@ -20,12 +20,16 @@ export interface JwtKeyTerms {
   readonly life: number;
   /** How long a key is published before it signs, for consumers that cache the keys. */
   readonly publishBefore: number;
+  /** See `publishAhead` in `../rotation.ts`. */
+  readonly publishAhead?: number;
 }
 
 export interface JwtSituation {
   /** Milliseconds since the epoch. */
   readonly now: number;
-  readonly terms: Pick<JwtKeyTerms, 'publishBefore'>;
+  /** When this process started; by default before everything. */
+  readonly startedAt?: number;
+  readonly terms: Pick<JwtKeyTerms, 'publishBefore' | 'publishAhead'>;
   /** The ID of the signing key that an operator asked to be replaced. */
   readonly replace: string | undefined;
 }
@@ -39,6 +43,8 @@ export interface JwtPlan {
   readonly next: JwtSlot;
   /** When the next key is to sign, in milliseconds since the epoch. */
   readonly nextSignsAt: number;
+  /** When others have fetched the bundle with the next key, or wait no longer; undefined if nobody fetches it. */
+  readonly nextFetchedAt: number | undefined;
   /** True if the active key was published for less than `publishBefore`, since nothing else could sign. */
   readonly isUrgent: boolean;
   /** When to plan again. */
@@ -72,6 +78,7 @@ export function planJwtKeys(stored: readonly JwtSlot[], situation: JwtSituation)
     active: find(active),
     next: find(next),
     nextSignsAt,
+    nextFetchedAt: fetchedAt(find(next), find(active), situation),
     isUrgent: active !== before && active !== waiting,
     lookAt: Math.min(...instants.filter((instant) => instant > now)),
   };
@@ -117,12 +124,30 @@ function nextOf(slots: readonly JwtSlot[], active: JwtSlot, now: number): JwtSlo
 }
 
 /** When the next key is to sign: when the active one is due to be replaced and the next one was published for long enough. */
-function signsAt(next: JwtSlot, active: JwtSlot, { now, terms, replace }: JwtSituation): number {
-  const since = next.state === 'prepared' ? now : next.since;
+function signsAt(next: JwtSlot, active: JwtSlot, situation: JwtSituation): number {
+  const { now, terms, replace } = situation;
+  const since = sinceOf(next, now);
   // A new key is not used in the same move as it is published.
   const published =
     next.state === 'prepared' ? Math.max(since + terms.publishBefore, now + 1) : since + terms.publishBefore;
-  return Math.max(published, replace === active.authority.id ? 0 : dueAt(active));
+  const fetched = fetchedAt(next, active, situation) ?? 0;
+  return Math.max(published, fetched, replace === active.authority.id ? 0 : dueAt(active));
+}
+
+function sinceOf({ state, since }: JwtSlot, now: number): number {
+  return state === 'prepared' ? now : since;
+}
+
+/**
+ * When others have fetched the bundle with the next key. It waits for them at most until half of the active key's last
+ * third is over, since tokens end with their key.
+ */
+function fetchedAt(next: JwtSlot, { authority }: JwtSlot, situation: JwtSituation): number | undefined {
+  const { now, terms, startedAt = 0 } = situation;
+  const { publishAhead = 0 } = terms;
+  if (publishAhead === 0) return undefined;
+  const last = authority.notAfter - Math.floor(thirdOf(authority) / 2);
+  return Math.min(Math.max(sinceOf(next, now), startedAt) + publishAhead, last);
 }
 
 /** When to replace the key that signs: a third of a life after it began to sign, or when its last third begins. */

@@ -36,6 +36,7 @@ export function decisionTable({ db, read, writeWithoutSync: write }: Access): De
     SELECT * FROM decisions
     WHERE sequence < @before AND (@pid IS NULL OR pid = @pid) AND (@spiffeId IS NULL OR spiffe_id = @spiffeId)
       AND (@reason IS NULL OR record ->> '$.reason' = @reason)
+      AND (@connection IS NULL OR (at >= @since AND record ->> '$.connection' = @connection))
     ORDER BY sequence DESC LIMIT @limit`);
 
   return {
@@ -52,10 +53,11 @@ export function decisionTable({ db, read, writeWithoutSync: write }: Access): De
         const row = one.get(id) as DecisionRow | undefined;
         return row && fromRow(row);
       }),
-    list: async ({ pid, spiffeId, reason, limit, cursor }) =>
+    list: async ({ pid, spiffeId, reason, connection, limit, cursor }) =>
       read(() => {
         const before = cursor ?? Number.MAX_SAFE_INTEGER;
-        const given = { pid: pid ?? null, spiffeId: spiffeId ?? null, reason: reason ?? null, before };
+        const of = { connection: connection?.id ?? null, since: connection?.since ?? 0 };
+        const given = { pid: pid ?? null, spiffeId: spiffeId ?? null, reason: reason ?? null, ...of, before };
         const rows = page.all({ ...given, limit: limit + 1 }) as (DecisionRow & { sequence: number })[];
         const decisions = rows.slice(0, limit);
         return {

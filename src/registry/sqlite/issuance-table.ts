@@ -5,9 +5,7 @@ import { type IssuanceRecord, Slices } from '../../base/index.ts';
 import { type IssuanceStore, type IssuanceTarget, TOKEN_SPAN_MS } from '../store/issuance-store.ts';
 import type { Access } from './access.ts';
 import { type AuditLog, issuanceBytes } from './audit-table.ts';
-
-const COLUMNS = `kind, serial, spiffe_id AS spiffeId, entry_id AS entryId, authority_id AS authorityId,
-  not_before AS notBefore, not_after AS notAfter, issued_at AS issuedAt`;
+import { COLUMNS, issuanceSearch } from './issuance-search.ts';
 
 /** `value` is that of the statement's column. Times in milliseconds since the epoch. */
 interface EndsQuery {
@@ -102,6 +100,7 @@ export function issuanceTable(
       }
       return found.sort((a, b) => b.sequence - a.sequence).map(({ sequence: _, ...record }) => record);
     },
+    search: issuanceSearch({ db, read }),
     pruneTokens: async (now, limit) => {
       // Only whole groups end before this.
       const endedBefore = Math.floor(now / TOKEN_SPAN_MS) * TOKEN_SPAN_MS;

@@ -173,6 +173,21 @@ export const MIGRATIONS: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX issuances_by_end ON issuances (not_after) WHERE kind = 'x509';
   `,
+  // Bundles that were set before this version keep their numbers; whether a document stated them is not known.
+  `
+  ALTER TABLE federated_bundles ADD COLUMN source TEXT NOT NULL DEFAULT 'manual';
+  ALTER TABLE federated_bundles ADD COLUMN stated_sequence TEXT;
+  CREATE TABLE relationships (
+    trust_domain       TEXT PRIMARY KEY,
+    url                TEXT NOT NULL,
+    profile            TEXT NOT NULL,
+    endpoint_spiffe_id TEXT,
+    endpoint_ca        TEXT,
+    created_at         INTEGER NOT NULL,
+    updated_at         INTEGER NOT NULL,
+    revision           INTEGER NOT NULL
+  ) STRICT;
+  `,
   `
   CREATE TABLE agents (
     id               TEXT PRIMARY KEY,

@@ -17,6 +17,7 @@ import { decisionTable } from './decision-table.ts';
 import { entryTable } from './entry-table.ts';
 import { issuanceTable } from './issuance-table.ts';
 import { APPLICATION_ID, MIGRATIONS, migrate, newerDatabase, noteSchemaMaker, schemaVersion } from './migrations.ts';
+import { relationshipTable } from './relationship-table.ts';
 import { revocationTable } from './revocation-table.ts';
 import { snapshotDatabase } from './snapshot.ts';
 import { tokenTable } from './token-table.ts';
@@ -87,6 +88,7 @@ function prepare(db: Database, file: string, options: SqliteStoreOptions): void 
     'federated_bundles',
     'aliases',
     'tokens',
+    'relationships',
     'agents',
     'join_tokens',
     'revocations',
@@ -130,6 +132,7 @@ function storeOf(db: Database, { path, trustDomain, times, keptChanges = KEPT_CH
   const bundles = bundleTable(access, logs, trustDomain);
   const aliases = aliasTable(access, logs, trustDomain);
   const tokens = tokenTable(access, logs);
+  const relationships = relationshipTable(access, logs, trustDomain);
   const agents = agentTable(access, logs, trustDomain);
   const joinTokens = joinTokenTable(access, logs, trustDomain);
   const revocations = revocationTable(access, logs);
@@ -138,6 +141,7 @@ function storeOf(db: Database, { path, trustDomain, times, keptChanges = KEPT_CH
     bundles: bundles.store,
     aliases: aliases.store,
     tokens: tokens.store,
+    relationships: relationships.store,
     agents: agents.store,
     joinTokens: joinTokens.store,
     revocations: revocations.store,
@@ -149,6 +153,7 @@ function storeOf(db: Database, { path, trustDomain, times, keptChanges = KEPT_CH
       bundle: bundles.get,
       alias: aliases.get,
       token: tokens.get,
+      relationship: relationships.get,
       agent: agents.get,
       'join token': joinTokens.get,
       revocation: revocations.get,

@@ -75,10 +75,11 @@ export function sameEntries(earlier: number, index: number, spiffeId: string): S
 }
 
 /**
- * ERR_NOT_FOUND: the write replaces or deletes a bundle, alias or token that does not exist.
- * @param what `bundle`, `alias` or `token`
+ * ERR_NOT_FOUND: the write replaces or deletes a bundle, alias, token or relationship that does not exist.
+ * @param what `bundle`, `alias`, `token` or `relationship`
  */
 export function noSuchName(what: string, name: string): SidekeyError {
+  if (what === 'relationship') return noSuchRelationship(name);
   return new SidekeyError('ERR_NOT_FOUND', `there is no ${what}${what === 'token' ? '' : ' of'} ${name}`);
 }
 
@@ -97,6 +98,14 @@ export function staleName(
     'ERR_REVISION',
     `${what} ${name} is at revision ${revision.present}, not ${given}: read it again`,
     { extra: { revision_number: revision.present } },
+  );
+}
+
+/** ERR_NOT_FOUND: there is no relationship with this trust domain. */
+export function noSuchRelationship(trustDomain: string): SidekeyError {
+  return new SidekeyError(
+    'ERR_NOT_FOUND',
+    `there is no federation relationship with ${trustDomain}; sidekey federation list shows those that exist`,
   );
 }
 

@@ -6,6 +6,8 @@ export interface DecisionQuery {
   readonly pid?: number;
   readonly spiffeId?: string;
   readonly reason?: string;
+  /** A connection, of those from `since` on, in milliseconds since the epoch. */
+  readonly connection?: { readonly id: string; readonly since: number };
   readonly limit: number;
   /** The cursor of the previous page; undefined: start at the newest. */
   readonly cursor?: number;

@@ -8,8 +8,34 @@ import type { IssuanceRecord } from '../../base/index.ts';
  */
 export const TOKEN_SPAN_MS = 10 * 60_000;
 
+/** Maximum number of records that one search looks through. */
+export const SEARCHED = 200_000;
+
 /** The issuances that are looked for. */
 export type IssuanceTarget = { readonly serial: string } | { readonly spiffeId: string } | { readonly entryId: string };
+
+/** All given members must match. */
+export interface IssuanceQuery {
+  /** One SPIFFE ID, or the beginning of some. */
+  readonly spiffeId?: string | undefined;
+  readonly spiffeIdPrefix?: string | undefined;
+  readonly serial?: string | undefined;
+  readonly entryId?: string | undefined;
+  readonly kind?: IssuanceRecord['kind'] | undefined;
+  /** Milliseconds since the epoch; from `since` on, before `until`. */
+  readonly since?: number | undefined;
+  readonly until?: number | undefined;
+  readonly limit: number;
+  /** The cursor of the previous page; undefined: start at the newest. */
+  readonly cursor?: number | undefined;
+}
+
+export interface IssuancePage {
+  /** Newest first. It may have fewer than the limit, even none, before the last page. */
+  readonly records: readonly IssuanceRecord[];
+  /** Undefined on the last page. */
+  readonly nextCursor: number | undefined;
+}
 
 export interface IssuanceStore {
   /**
@@ -34,6 +60,8 @@ export interface IssuanceStore {
    * @returns their number @throws ERR_STORE
    */
   pruneTokens(now: number, limit: number): Promise<number>;
+  /** Looks through at most {@link SEARCHED} records, in slices, and goes on with the cursor. @throws ERR_STORE */
+  search(query: IssuanceQuery): Promise<IssuancePage>;
   /** Those of these SPIFFE IDs of which an issuance is on record. @throws ERR_STORE */
   issuedOf(spiffeIds: readonly string[]): Promise<Set<string>>;
 }

@@ -13,6 +13,7 @@ import type { DecisionStore } from './decision-store.ts';
 import type { EntryStore } from './entry-store.ts';
 import type { IssuanceStore } from './issuance-store.ts';
 import type { NamedStore } from './named-store.ts';
+import type { RelationshipStore } from './relationship-store.ts';
 import type { RevocationStore } from './revocation-store.ts';
 import type { TokenStore } from './token-store.ts';
 
@@ -21,6 +22,7 @@ export interface Store {
   readonly bundles: BundleStore;
   readonly aliases: AliasStore;
   readonly tokens: TokenStore;
+  readonly relationships: RelationshipStore;
   readonly agents: NamedStore<Agent>;
   readonly joinTokens: NamedStore<JoinToken>;
   readonly revocations: RevocationStore;

@@ -34,6 +34,9 @@ export function testDecisions(database: MakeDatabase): void {
     assert.deepEqual(await ids(again, { spiffeId: WEB }), ['a']);
     assert.deepEqual(await ids(again, { reason: 'ERR_PEER_GONE' }), ['b']);
     assert.deepEqual(await ids(again, { reason: 'no-entry', pid: 8 }), []);
+    assert.deepEqual(await ids(again, { connection: { id: 'pipe-1', since: 1_000 } }), ['b', 'a']);
+    assert.deepEqual(await ids(again, { connection: { id: 'pipe-1', since: 1_001 } }), [], 'of a former process');
+    assert.deepEqual(await ids(again, { connection: { id: 'pipe-2', since: 0 } }), []);
   });
 
   test('pages of decisions follow each other without a gap', async (t) => {

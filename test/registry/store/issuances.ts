@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import type { IssuanceRecord } from '../../../src/base/issuance.ts';
-import { TOKEN_SPAN_MS } from '../../../src/registry/store/issuance-store.ts';
+import { type IssuanceQuery, TOKEN_SPAN_MS } from '../../../src/registry/store/issuance-store.ts';
 import type { MakeDatabase } from './conformance.ts';
 
 function issuance(serial: string, spiffeId: string): IssuanceRecord {
@@ -31,6 +31,51 @@ export function testIssuances(database: MakeDatabase): void {
       assert.deepEqual(await store.newest({ limit: 1 }), [records[3]]);
       assert.deepEqual(await store.newest({ spiffeId: 'spiffe://ilinux.io/0', limit: 10 }), [records[2], records[0]]);
       assert.deepEqual(await store.newest({ spiffeId: 'spiffe://ilinux.io/2', limit: 10 }), []);
+    }
+  });
+
+  test('issuances are searched by what is on record, newest first', async (t) => {
+    const { issuances } = await database(t).open();
+    const one = (serial: string, spiffeId: string, issuedAt: number, more: Partial<IssuanceRecord> = {}) => ({
+      ...issuance(serial, spiffeId),
+      issuedAt,
+      ...more,
+    });
+    const all = [
+      one('01', 'spiffe://a/web', 100),
+      one('02', 'spiffe://a/web/1', 200, { kind: 'jwt' }),
+      one('03', 'spiffe://a/api', 300, { entryId: 'f' }),
+      one('04', 'spiffe://a/web', 400),
+    ];
+    for (const record of all) await issuances.recordIssuances([record]);
+    const found = async (query: Partial<IssuanceQuery>) =>
+      (await issuances.search({ limit: 9, ...query })).records.map(({ serial }) => serial);
+    assert.deepEqual(await issuances.search({ limit: 9 }), { records: all.toReversed(), nextCursor: undefined });
+    assert.deepEqual(await found({ spiffeId: 'spiffe://a/web' }), ['04', '01']);
+    assert.deepEqual(await found({ spiffeId: 'spiffe://a/web', since: 101 }), ['04']);
+    assert.deepEqual(await found({ spiffeIdPrefix: 'spiffe://a/web' }), ['04', '02', '01']);
+    assert.deepEqual(await found({ spiffeIdPrefix: 'spiffe://a/w%' }), []);
+    assert.deepEqual(await found({ serial: '03' }), ['03']);
+    assert.deepEqual(await found({ entryId: 'f' }), ['03']);
+    assert.deepEqual(await found({ kind: 'jwt' }), ['02']);
+    assert.deepEqual(await found({ since: 200, until: 400 }), ['03', '02']);
+    assert.deepEqual(await found({ serial: '03', entryId: 'e' }), []);
+  });
+
+  test('pages of a search follow each other without a gap, also through many that do not match', async (t) => {
+    const { issuances } = await database(t).open();
+    const many = Array.from({ length: 25_000 }, (_, at) => issuance(`${at}`, at % 5_000 === 0 ? 'a' : 'b'));
+    await issuances.recordIssuances(many);
+    for (const query of [{ spiffeIdPrefix: 'a' }, { spiffeId: 'a' }, { spiffeId: 'b', serial: '7' }]) {
+      const seen: string[] = [];
+      let cursor: number | undefined;
+      do {
+        const page = await issuances.search({ ...query, limit: 2, cursor });
+        assert.ok(page.records.length <= 2);
+        seen.push(...page.records.map(({ serial }) => serial));
+        cursor = page.nextCursor;
+      } while (cursor !== undefined);
+      assert.deepEqual(seen, 'serial' in query ? ['7'] : ['20000', '15000', '10000', '5000', '0']);
     }
   });
 

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import type { NamedStore } from '../../../src/registry/store/named-store.ts';
 import type { Store } from '../../../src/registry/store/store.ts';
 import type { MakeDatabase } from './conformance.ts';
-import { agent, agentId, alias, bundle, joinToken, refuses } from './values.ts';
+import { agent, agentId, alias, bundle, joinToken, polledBundle, refuses, relationship } from './values.ts';
 
 interface Concern<T> {
   readonly what: string;
@@ -16,6 +16,8 @@ interface Concern<T> {
 
 export function testNamed(database: MakeDatabase): void {
   testConcern(database, { what: 'bundle', of: (store) => store.bundles, make: bundle });
+  testConcern(database, { what: 'polled bundle', of: (store) => store.bundles, make: polledBundle });
+  testConcern(database, { what: 'relationship', of: (store) => store.relationships, make: relationship });
   testConcern(database, { what: 'alias', of: (store) => store.aliases, make: alias });
   testConcern(database, { what: 'agent', of: (store) => store.agents, make: agent, named: agentId });
   testConcern(database, { what: 'join token', of: (store) => store.joinTokens, make: joinToken });

@@ -6,6 +6,7 @@ import type { SidekeyError } from '../../../src/base/errors.ts';
 import type { Agent, JoinToken } from '../../../src/registry/agent.ts';
 import type { Alias } from '../../../src/registry/alias.ts';
 import type { FederatedBundle } from '../../../src/registry/federated-bundle.ts';
+import type { Relationship } from '../../../src/registry/relationship.ts';
 import type { EntryWrite } from '../../../src/registry/store/entry-store.ts';
 import type { Entry } from '../../../src/registry/types.ts';
 import { makeTrustBundle } from '../../../src/spiffe/bundle.ts';
@@ -44,7 +45,32 @@ export function bundle(name: string, changed = false): FederatedBundle {
     sequenceNumber: changed ? 0 : 2 ** 53 - 1,
     refreshHint: changed ? undefined : 0,
   });
-  return { ...trustBundle, updatedAt: 1_900_000_000_001 };
+  return { ...trustBundle, source: 'manual', statedSequence: undefined, updatedAt: 1_900_000_000_001 };
+}
+
+/** A polled bundle with a number of 64 bits, or one that withdraws everything if `changed`. */
+export function polledBundle(name: string, changed = false): FederatedBundle {
+  const roots = changed ? [] : [new X509Certificate(one.der)];
+  const trustBundle = makeTrustBundle({
+    trustDomain: parseTrustDomain(name),
+    roots,
+    sequenceNumber: 7,
+    refreshHint: 300,
+  });
+  return { ...trustBundle, source: 'polled', statedSequence: 2n ** 64n - 1n, updatedAt: 1_900_000_000_002 };
+}
+
+/** Of https_spiffe, or https_web if `changed`. */
+export function relationship(name: string, changed = false): Relationship {
+  const times = { createdAt: 1, updatedAt: 1_900_000_000_003 };
+  const trustDomain = parseTrustDomain(name);
+  const url = 'https://b.example:8443/a%2Fb?c=d';
+  return changed
+    ? { trustDomain, url, profile: 'https_web', endpointSpiffeId: undefined, endpointCa: one.pem, ...times }
+    : {
+        ...{ trustDomain, url, profile: 'https_spiffe', endpointCa: undefined, ...times },
+        endpointSpiffeId: parseSpiffeId('spiffe://b.example/spire/server'),
+      };
 }
 
 export function alias(name: string, changed = false): Alias {

@@ -1,6 +1,7 @@
 /** Whether the Envoy of a bootstrap can get the authorities of another trust domain. */
 
 import { changeEntry, commandLine, declaredPlace, looksMistyped, shellQuote } from '../../../base/index.ts';
+import { EVERY_DOMAIN } from '../../../spiffe/index.ts';
 import { type Model, mayBeOurs } from '../model.ts';
 import { type Draft, type KnownEntry, type KnownFacts, ownDomain } from './rule.ts';
 
@@ -14,7 +15,7 @@ export function unfederated(model: Model, domain: string, known: KnownFacts): Om
   const mine = entriesOf(model, known.entries);
   const candidates = mine.length > 0 ? mine : known.entries;
   const head = { rule: 'no-bundle', severity: 'error' } as const;
-  if (!candidates.some(({ federates_with: domains }) => domains.includes(domain))) {
+  if (!candidates.some(({ federates_with: domains }) => domains.includes(domain) || domains.includes(EVERY_DOMAIN))) {
     const others = new Set(known.entries.flatMap(({ federates_with: domains }) => domains));
     const near = [own, ...others].find((other) => looksMistyped(domain, other));
     const meant = near === undefined ? '' : `if ${near} is meant, name: spiffe://${near}; else `;

@@ -1,18 +1,28 @@
-/** TLS of the admin API on TCP: certificate and key from files, read again when they change. */
+/** The TLS certificate and key of a listener, from files that are read again when they change. */
 
-import { constants, createPrivateKey, X509Certificate } from 'node:crypto';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import type { RequestListener, Server, ServerOptions } from 'node:http';
 import { createServer } from 'node:https';
 import { createSecureContext, type SecureContextOptions } from 'node:tls';
 import { type Clock, type Deadline, fileVersion, readTrustedFile, SidekeyError } from '../base/index.ts';
 import type { Log } from '../telemetry/index.ts';
+import { TLS_CONNECTIONS, TLS_PROTOCOL } from './tls-options.ts';
 
 /** Paths of PEM files. */
-export interface TlsFiles {
+export interface PemFiles {
   /** The server's certificate, then those above it. */
   readonly cert: string;
   readonly key: string;
+}
+
+/** How messages name the files. */
+export interface TlsNames {
+  /** Such as `the admin API`. */
+  readonly listener: string;
+  /** The flags of the two settings. */
+  readonly certFlag: string;
+  readonly keyFlag: string;
 }
 
 interface TlsPair {
@@ -25,71 +35,47 @@ interface TlsPair {
 /** How often the files are compared with what was read, in milliseconds. */
 const LOOK_MS = 10_000;
 
-/**
- * TLS 1.2 and 1.3, with forward secrecy and authenticated encryption only.
- * @see https://wiki.mozilla.org/Security/Server_Side_TLS (intermediate, without finite-field Diffie-Hellman)
- */
-const PROTOCOL: SecureContextOptions = {
-  minVersion: 'TLSv1.2',
-  ciphers: [
-    'TLS_AES_128_GCM_SHA256',
-    'TLS_AES_256_GCM_SHA384',
-    'TLS_CHACHA20_POLY1305_SHA256',
-    'ECDHE-ECDSA-AES128-GCM-SHA256',
-    'ECDHE-RSA-AES128-GCM-SHA256',
-    'ECDHE-ECDSA-AES256-GCM-SHA384',
-    'ECDHE-RSA-AES256-GCM-SHA384',
-    'ECDHE-ECDSA-CHACHA20-POLY1305',
-    'ECDHE-RSA-CHACHA20-POLY1305',
-  ].join(':'),
-};
-
-/** A handshake takes two round trips at most. With renegotiation a client could have the server compute without end. */
-const CONNECTIONS = {
-  handshakeTimeout: 5_000,
-  ALPNProtocols: ['http/1.1'],
-  secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
-};
-
 /** The state of the files, for reports. */
 export interface TlsState {
-  readonly files: TlsFiles;
+  readonly files: PemFiles;
   /** When the certificate in use ends, in milliseconds since the epoch. */
   readonly notAfter: number;
   /** Why the files as they are now are not in use; undefined: they are. */
   readonly problem: string | undefined;
 }
 
-export class AdminTls {
-  readonly #files: TlsFiles;
+export class CertificateFiles {
+  readonly #files: PemFiles;
+  readonly #names: TlsNames;
   #pair: TlsPair;
   /** The versions of the files that were read last. */
   #versions: string;
   #problem: string | undefined;
   readonly #servers: (() => void)[] = [];
 
-  private constructor(files: TlsFiles, pair: TlsPair, versions: string) {
+  private constructor(files: PemFiles, names: TlsNames, pair: TlsPair, versions: string) {
     this.#files = files;
+    this.#names = names;
     this.#pair = pair;
     this.#versions = versions;
   }
 
   /** @throws ERR_CONFIG if a file can't be read or trusted, or the two are no pair */
-  static async open(files: TlsFiles): Promise<AdminTls> {
+  static async open(files: PemFiles, names: TlsNames): Promise<CertificateFiles> {
     const versions = await versionsOf(files);
-    return new AdminTls(files, await readPair(files), versions);
+    return new CertificateFiles(files, names, await readPair(files, names), versions);
   }
 
   /** A server whose new connections get the pair that is in use. */
   createServer(options: ServerOptions, listener: RequestListener): Server {
-    const server = createServer({ ...options, ...CONNECTIONS, ...this.#context }, listener);
+    const server = createServer({ ...options, ...TLS_CONNECTIONS, ...this.#context }, listener);
     this.#servers.push(() => server.setSecureContext(this.#context));
     return server;
   }
 
   get #context(): SecureContextOptions {
     const { cert, key } = this.#pair;
-    return { ...PROTOCOL, cert, key };
+    return { ...TLS_PROTOCOL, cert, key };
   }
 
   get state(): TlsState {
@@ -104,7 +90,7 @@ export class AdminTls {
     this.#versions = await versionsOf(this.#files);
     let pair: TlsPair;
     try {
-      pair = await readPair(this.#files);
+      pair = await readPair(this.#files, this.#names);
     } catch (thrown) {
       this.#problem = (thrown as Error).message;
       throw thrown;
@@ -137,48 +123,44 @@ export class AdminTls {
   /** {@link reload}, with the outcome in the log. Never rejects. */
   async reloadTelling(log: Log): Promise<void> {
     const { cert } = this.#files;
+    const what = `the TLS certificate of ${this.#names.listener}`;
     try {
       if (!(await this.reload())) return;
       const not_after = new Date(this.#pair.notAfter).toISOString();
-      log.info({ file: cert, not_after }, 'the TLS certificate of the admin API has changed: new connections get it');
+      log.info({ file: cert, not_after }, `${what} has changed: new connections get it`);
     } catch (err) {
-      log.error(
-        { err, file: cert },
-        'the TLS certificate of the admin API was not reloaded: the former one stays in use',
-      );
+      log.error({ err, file: cert }, `${what} was not reloaded: the former one stays in use`);
     }
   }
 }
 
-async function versionsOf({ cert, key }: TlsFiles): Promise<string> {
+async function versionsOf({ cert, key }: PemFiles): Promise<string> {
   const versions = [cert, key].map((file) =>
     stat(file, { bigint: true }).then(fileVersion, (thrown: NodeJS.ErrnoException) => thrown.code ?? ''),
   );
   return (await Promise.all(versions)).join(' ');
 }
 
-const CERT_FLAG = '--admin-tls-cert';
-const KEY_FLAG = '--admin-tls-key';
 const CERT_RULE = "it is a PEM file with the server's certificate, then those above it";
 const KEY_RULE = "it is a PEM file with that certificate's key, not encrypted, of mode 0600";
 
 /** @throws ERR_CONFIG */
-async function readPair(files: TlsFiles): Promise<TlsPair> {
-  const cert = await attempt(CERT_FLAG, files.cert, CERT_RULE, () =>
+async function readPair(files: PemFiles, { certFlag, keyFlag }: TlsNames): Promise<TlsPair> {
+  const cert = await attempt(certFlag, files.cert, CERT_RULE, () =>
     readTrustedFile(files.cert, {
       closed: false,
       remedy: 'copy it to a file that only its owner can write',
       maxBytes: MAX,
     }),
   );
-  const leaf = await attempt(CERT_FLAG, files.cert, CERT_RULE, async () => new X509Certificate(cert));
-  const key = await attempt(KEY_FLAG, files.key, KEY_RULE, () =>
+  const leaf = await attempt(certFlag, files.cert, CERT_RULE, async () => new X509Certificate(cert));
+  const key = await attempt(keyFlag, files.key, KEY_RULE, () =>
     readTrustedFile(files.key, { closed: true, remedy: 'make a new key in a file of mode 0600' }),
   );
-  const isOf = await attempt(KEY_FLAG, files.key, KEY_RULE, async () => leaf.checkPrivateKey(createPrivateKey(key)));
-  if (!isOf) throw fault(KEY_FLAG, files.key, `it is not the key of the certificate in ${files.cert}`, KEY_RULE);
+  const isOf = await attempt(keyFlag, files.key, KEY_RULE, async () => leaf.checkPrivateKey(createPrivateKey(key)));
+  if (!isOf) throw fault(keyFlag, files.key, `it is not the key of the certificate in ${files.cert}`, KEY_RULE);
   // OpenSSL also refuses keys and digests that are too weak.
-  await attempt(CERT_FLAG, files.cert, CERT_RULE, async () => createSecureContext({ ...PROTOCOL, cert, key }));
+  await attempt(certFlag, files.cert, CERT_RULE, async () => createSecureContext({ ...TLS_PROTOCOL, cert, key }));
   return { cert, key, notAfter: leaf.validToDate.getTime() };
 }
 

@@ -1,0 +1,208 @@
+/** Routes for federation relationships. */
+
+import { X509Certificate } from 'node:crypto';
+import type { FastifyInstance, FastifyReply } from 'fastify';
+import type { Static } from 'typebox';
+import type { Clock, Problem } from '../base/index.ts';
+import type { Federation, RelationshipView } from '../federation/index.ts';
+import {
+  type FederatedBundle,
+  type GivenRelationship,
+  parseForeignTrustDomain,
+  parseRelationship,
+  type Registry,
+  relationshipToJson,
+} from '../registry/index.ts';
+import type { TrustDomain } from '../spiffe/index.ts';
+import type { ByOf } from './actor.ts';
+import { readIfMatch } from './entry-requests.ts';
+import * as schema from './federation-schema.ts';
+import { IF_MATCH, NOTHING } from './schema.ts';
+import { maybeTime, time } from './time.ts';
+
+export interface FederationRoutesParts {
+  readonly registry: Pick<Registry, 'trustDomain'>;
+  readonly federation: Federation;
+  readonly clock: Clock;
+}
+
+type Params = Static<typeof schema.RELATIONSHIP_PARAMS>;
+type SetQuery = Static<typeof schema.SET_RELATIONSHIP_QUERY>;
+
+export function addFederationRoutes(app: FastifyInstance, parts: FederationRoutesParts, byOf: ByOf): void {
+  const { registry, federation, clock } = parts;
+  const domainOf = ({ trust_domain: text }: Params) => parseForeignTrustDomain(text, registry.trustDomain);
+  const read = (body: unknown, trustDomain?: TrustDomain): { given: GivenRelationship; warnings: Problem[] } => {
+    const warnings: Problem[] = [];
+    const warn = (warning: Problem) => void warnings.push(warning);
+    const rules = { own: registry.trustDomain, now: clock.now(), warn };
+    return { given: parseRelationship(body, trustDomain ? { ...rules, trustDomain } : rules), warnings };
+  };
+
+  app.get(
+    '/v1/federation',
+    {
+      schema: {
+        operationId: 'listRelationships',
+        summary: 'List federation relationships by trust domain, with what is known of their bundles',
+        response: { 200: schema.RELATIONSHIPS },
+      },
+    },
+    () => ({ relationships: federation.list().map(viewJson) }),
+  );
+
+  app.get<{ Params: Params }>(
+    '/v1/federation/:trust_domain',
+    {
+      schema: {
+        operationId: 'getRelationship',
+        errors: ['ERR_NOT_FOUND'],
+        summary: 'Show a federation relationship',
+        params: schema.RELATIONSHIP_PARAMS,
+        response: { 200: schema.RELATIONSHIP },
+      },
+    },
+    ({ params }, reply) => send(reply, federation.get(domainOf(params))),
+  );
+
+  app.post(
+    '/v1/federation',
+    {
+      schema: {
+        operationId: 'createRelationship',
+        errors: ['ERR_RELATIONSHIP'],
+        summary: 'Create a federation relationship, and fetch once; a failed fetch is in the warnings',
+        body: schema.RELATIONSHIP_INPUT,
+        response: { 201: schema.CHANGED_RELATIONSHIP },
+      },
+    },
+    async (request, reply) => {
+      const { given, warnings } = read(request.body);
+      const outcome = await federation.set(given, { as: 'create', bundle: 'replace', by: byOf(request) });
+      return send(reply.code(201), outcome.view, changeJson(outcome, warnings));
+    },
+  );
+
+  app.put<{ Params: Params; Querystring: SetQuery }>(
+    '/v1/federation/:trust_domain',
+    {
+      schema: {
+        operationId: 'setRelationship',
+        errors: ['ERR_NOT_FOUND', 'ERR_REVISION'],
+        summary: 'Create or replace a federation relationship; all of its parameters are given',
+        params: schema.RELATIONSHIP_PARAMS,
+        headers: IF_MATCH,
+        querystring: schema.SET_RELATIONSHIP_QUERY,
+        body: schema.RELATIONSHIP_INPUT,
+        response: {
+          200: schema.SET_RELATIONSHIP,
+          201: schema.CHANGED_RELATIONSHIP,
+        },
+      },
+    },
+    async (request, reply) => {
+      const { query, headers } = request;
+      const { given, warnings } = read(request.body, domainOf(request.params));
+      const how = {
+        as: query.only_existing === true ? 'update' : 'either',
+        bundle: query.bundle ?? 'needed',
+        ifRevision: readIfMatch(headers['if-match'] as string | undefined),
+        by: byOf(request),
+      } as const;
+      if (query.dry_run === true) {
+        const { change, bundleSet } = federation.preview(given, how);
+        return { change, bundle_set: bundleSet, warnings };
+      }
+      const outcome = await federation.set(given, how);
+      return send(reply.code(outcome.change === 'created' ? 201 : 200), outcome.view, changeJson(outcome, warnings));
+    },
+  );
+
+  app.delete<{ Params: Params }>(
+    '/v1/federation/:trust_domain',
+    {
+      schema: {
+        operationId: 'deleteRelationship',
+        errors: ['ERR_NOT_FOUND', 'ERR_REVISION'],
+        summary: 'Delete a federation relationship and its bundle: no workload trusts the domain any more',
+        params: schema.RELATIONSHIP_PARAMS,
+        headers: IF_MATCH,
+        response: { 204: NOTHING },
+      },
+    },
+    async (request, reply) => {
+      const ifRevision = readIfMatch(request.headers['if-match'] as string | undefined);
+      await federation.delete(domainOf(request.params), ifRevision, byOf(request));
+      return reply.code(204).send();
+    },
+  );
+
+  app.post<{ Params: Params; Querystring: Static<typeof schema.REFRESH_QUERY> }>(
+    '/v1/federation/:trust_domain/refresh',
+    {
+      schema: {
+        operationId: 'refreshRelationship',
+        errors: ['ERR_NOT_FOUND', 'ERR_FEDERATION'],
+        summary: 'Fetch the bundle of a federation relationship now',
+        params: schema.RELATIONSHIP_PARAMS,
+        querystring: schema.REFRESH_QUERY,
+        response: { 200: schema.REFRESHED_RELATIONSHIP },
+      },
+    },
+    async ({ params, query }) => {
+      const trustDomain = domainOf(params);
+      const { changed } = await federation.refresh(trustDomain, query.force === true);
+      return { ...viewJson(federation.get(trustDomain)), changed };
+    },
+  );
+}
+
+function send(reply: FastifyReply, view: RelationshipView, more: object = {}): FastifyReply {
+  return reply.header('etag', `"${view.revision}"`).send({ ...viewJson(view), ...more });
+}
+
+type Outcome = Awaited<ReturnType<Federation['set']>>;
+
+function changeJson({ change, bundleSet, fetchError }: Outcome, warnings: readonly Problem[]) {
+  const rule = 'the relationship was stored, and is polled again';
+  const failed = fetchError === undefined ? [] : [{ path: '/bundle_endpoint_url', problem: fetchError.message, rule }];
+  return { change, bundle_set: bundleSet, warnings: [...warnings, ...failed] };
+}
+
+export function viewJson({ relationship, revision, status, bundle }: RelationshipView): schema.RelationshipViewJson {
+  const { error } = status;
+  return {
+    ...relationshipToJson(relationship),
+    revision_number: revision,
+    created_at: time(relationship.createdAt),
+    updated_at: time(relationship.updatedAt),
+    state: status.state,
+    last_attempt_at: maybeTime(status.lastAttemptAt),
+    last_success_at: maybeTime(status.lastSuccessAt),
+    next_poll_at: maybeTime(status.nextPollAt),
+    failures: status.failures,
+    error: error === undefined ? null : { reason: error.reason, message: error.message, fix: error.fix ?? null },
+    address: status.address ?? null,
+    ignored: [...status.ignored],
+    bundle: bundle === undefined ? null : bundleJson(bundle),
+  };
+}
+
+function bundleJson(bundle: FederatedBundle) {
+  const { source, statedSequence, sequenceNumber, refreshHint, x509Authorities, jwtAuthorities, updatedAt } = bundle;
+  return {
+    source,
+    spiffe_sequence: String(statedSequence ?? sequenceNumber),
+    spiffe_refresh_hint: refreshHint ?? null,
+    x509_authorities: x509Authorities.length,
+    jwt_authorities: jwtAuthorities.length,
+    expires_at: maybeTime(endOf(bundle)),
+    updated_at: time(updatedAt),
+  };
+}
+
+/** When the last X.509 authority ends; undefined: there is none. */
+export function endOf({ x509Authorities }: Pick<FederatedBundle, 'x509Authorities'>): number | undefined {
+  if (x509Authorities.length === 0) return undefined;
+  return Math.max(...x509Authorities.map((der) => new X509Certificate(der).validToDate.getTime()));
+}
