@@ -11,11 +11,11 @@ import {
   RenewAgentRequest,
   RenewAgentResponse,
 } from '../gen/spire/api/server/agent.ts';
-import { joinedAgentId, type Registry } from '../registry/index.ts';
+import { type JoinToken, joinedAgentId, type Registry } from '../registry/index.ts';
 import type { SpiffeId } from '../spiffe/index.ts';
 import type { Log } from '../telemetry/index.ts';
 import { decodeRequest, type Method, Status, StatusError, type Stream, type StreamHandler } from '../wire/index.ts';
-import { type Access, actorOf } from './access.ts';
+import type { Access } from './access.ts';
 import type { ChainLink } from './attest/chain.ts';
 import { AttestationError, type Conversation, type Proven } from './attest/types.ts';
 import { X509Pop } from './attest/x509pop.ts';
@@ -177,9 +177,10 @@ class Attestation implements StreamHandler {
   async #join(payload: Uint8Array): Promise<void> {
     const { agents, trustDomain } = this.#parts.registry;
     const text = payload.length > MAX_TOKEN_BYTES ? '' : Buffer.from(payload).toString('utf8');
-    const svid = await agents.withToken(text, this.#actor(), ({ hash, alias }) => {
+    const svid = await agents.withToken(text, (token) => {
+      const { hash, alias } = token;
       const id = joinedAgentId(trustDomain, hash);
-      return this.#attested({ id, attestationType: 'join_token', selectors: [], alias, canReattest: false });
+      return this.#attested({ id, attestationType: 'join_token', selectors: [], alias, canReattest: false }, token);
     });
     if (svid === undefined) {
       throw new AttestationError(
@@ -190,13 +191,13 @@ class Attestation implements StreamHandler {
   }
 
   /** Makes the SVID, and records both. */
-  async #attested(proven: Proven): Promise<CertifiedSvid> {
+  async #attested(proven: Proven, token?: JoinToken): Promise<CertifiedSvid> {
     const { registry, access, counts, log } = this.#parts;
     const { peer } = this.#stream;
     if (registry.agents.get(proven.id)?.banned === true) throw access.deny(peer, 'banned');
     const svid = await certify(this.#parts, proven.id, this.#csr);
     const { serial, notAfter } = svid;
-    const agent = await registry.agents.attested({ ...proven, serial, notAfter }, this.#actor(proven.id));
+    const agent = await registry.agents.attested({ ...proven, serial, notAfter }, this.#actor(proven.id), token);
     if (agent === undefined) throw access.deny(peer, 'banned');
     counts.attestations.add('ok');
     log.info(
@@ -238,8 +239,7 @@ class Attestation implements StreamHandler {
     this.#stream.end(status, message, details);
   }
 
-  #actor(id?: SpiffeId): Actor {
-    const { peer } = this.#stream;
-    return id === undefined ? actorOf(peer) : { kind: 'agent', id, address: peer.address };
+  #actor(id: SpiffeId): Actor {
+    return { kind: 'agent', id, address: this.#stream.peer.address };
   }
 }

@@ -7,6 +7,7 @@ import type { Log } from '../telemetry/index.ts';
 import { type Agent, type JoinToken, joinTokenHash, newJoinToken } from './agent.ts';
 import { agentEvent, joinTokenEvent } from './audit-events.ts';
 import { Named } from './named.ts';
+import type { AgentStore } from './store/agent-store.ts';
 import { noSuchName } from './store/conflict.ts';
 import type { NamedStore } from './store/named-store.ts';
 import type { WriteQueue } from './write-queue.ts';
@@ -15,7 +16,7 @@ export const MAX_AGENTS = 10_000;
 const MAX_JOIN_TOKENS = 10_000;
 
 export interface AgentsParts {
-  readonly store: NamedStore<Agent>;
+  readonly store: AgentStore;
   readonly tokens: NamedStore<JoinToken>;
   readonly queue: WriteQueue;
   readonly clock: Clock;
@@ -38,13 +39,19 @@ export interface JoinTokenInput {
 export class Agents {
   readonly #agents: Named<Agent>;
   readonly #tokens: Named<JoinToken>;
+  readonly #store: AgentStore;
   readonly #clock: Clock;
   /** Hashes of the tokens with which agents join now. */
   readonly #joining = new Set<string>();
 
-  private constructor(agents: Named<Agent>, tokens: Named<JoinToken>, clock: Clock) {
+  private constructor(
+    agents: Named<Agent>,
+    tokens: Named<JoinToken>,
+    { store, clock }: Pick<AgentsParts, 'store' | 'clock'>,
+  ) {
     this.#agents = agents;
     this.#tokens = tokens;
+    this.#store = store;
     this.#clock = clock;
   }
 
@@ -58,7 +65,7 @@ export class Agents {
       ...{ ...parts, store: tokens, nameOf: ({ hash }) => hash },
       ...{ eventOf: joinTokenEvent, what: 'join token', limit: MAX_JOIN_TOKENS },
     });
-    return new Agents(agents, joinTokens, parts.clock);
+    return new Agents(agents, joinTokens, { store, clock: parts.clock });
   }
 
   get size(): number {
@@ -103,18 +110,16 @@ export class Agents {
   }
 
   /**
-   * Lets one agent join with a token: takes it, runs `join`, and deletes it, so that of several agents with the same token
-   * one joins at most. If `join` throws, the token may be used again.
+   * Lets one agent join with a token: takes it and runs `join`, which gives it to `attested`, so that of several agents with
+   * the same token one joins at most. If `join` throws, the token may be used again.
    * @returns undefined if there is no such token, it has expired, or is in use @throws what `join` throws; ERR_STORE
    */
-  async withToken<T>(text: string, by: Actor, join: (token: JoinToken) => Promise<T>): Promise<T | undefined> {
+  async withToken<T>(text: string, join: (token: JoinToken) => Promise<T>): Promise<T | undefined> {
     const token = this.#tokens.get(joinTokenHash(text));
     if (token === undefined || token.expiresAt <= this.#clock.now() || this.#joining.has(token.hash)) return undefined;
     this.#joining.add(token.hash);
     try {
-      const joined = await join(token);
-      await this.#tokens.delete(token.hash, by);
-      return joined;
+      return await join(token);
     } finally {
       this.#joining.delete(token.hash);
     }
@@ -122,14 +127,22 @@ export class Agents {
 
   /**
    * Records an attestation: its SVID counts, and no earlier one. Durable when the promise resolves.
+   * @param token with which it joined; it is deleted in the same transaction
    * @returns undefined if the agent is banned @throws ERR_BAD_INPUT if there are too many; ERR_STORE
    */
-  async attested(agent: Attested, by: Actor): Promise<Agent | undefined> {
-    const { value } = await this.#agents.put(agent.id, by, (before) => {
+  async attested(agent: Attested, by: Actor, token?: JoinToken): Promise<Agent | undefined> {
+    const make = (before: Agent | undefined): Agent => {
       if (before?.banned) return before;
       const { version = '', createdAt = this.#clock.now() } = before ?? {};
       return { ...agent, newSerial: '', newNotAfter: 0, banned: false, version, createdAt };
-    });
+    };
+    const join: AgentStore['put'] = async (value, replaces, events = []) => {
+      const { done, ...deletion } = this.#tokens.deletion(token!.hash, by);
+      const revision = await this.#store.join(value, replaces, { hash: token!.hash, ...deletion }, events);
+      done();
+      return revision;
+    };
+    const { value } = await this.#agents.put(agent.id, by, make, token && join);
     return value.banned ? undefined : value;
   }
 

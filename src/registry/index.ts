@@ -1,6 +1,6 @@
 /** Entries, bundles of other domains and aliases: their rules, their store, and which of them match a caller. */
 
-export { type Agent, ATTESTATION_TYPES, joinedAgentId } from './agent.ts';
+export { type Agent, ATTESTATION_TYPES, type JoinToken, joinedAgentId } from './agent.ts';
 export type { Attested } from './agents.ts';
 export type { Alias } from './alias.ts';
 export { parseAliasHost, parseAliasTarget } from './alias-input.ts';

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
+import type { JoinToken } from '../../src/registry/agent.ts';
 import type { Attested } from '../../src/registry/agents.ts';
 import { parseSpiffeId } from '../../src/spiffe/id.ts';
+import { agent } from './store/values.ts';
 import { open as openRegistry } from './support.ts';
 
 const id = parseSpiffeId('spiffe://ilinux.io/spire/agent/join_token/a');
@@ -62,26 +64,61 @@ test('a banned agent gets nothing more and cannot attest itself; an evicted one 
 
 test('a join token lets one agent join, once, before its end', async (t) => {
   const { agents, clock } = await open(t);
+  const join = (serial: string) => (token: JoinToken) => agents.attested(attested(serial), by, token);
   const { text } = await agents.createToken({ expiresAt: clock.now() + 1000, alias: '' });
   assert.equal(agents.joinTokens, 1);
-  assert.equal(await agents.withToken('another', by, async () => 'joined'), undefined);
+  assert.equal(await agents.withToken('another', join('01')), undefined);
   const gate = Promise.withResolvers<string>();
-  const first = agents.withToken(text, by, () => gate.promise);
-  assert.equal(await agents.withToken(text, by, async () => 'joined'), undefined, 'in use');
+  const first = agents.withToken(text, () => gate.promise);
+  assert.equal(await agents.withToken(text, join('01')), undefined, 'in use');
   gate.reject(new Error('the authority failed'));
   await assert.rejects(first, /the authority failed/);
-  assert.equal(await agents.withToken(text, by, async () => 'joined'), 'joined');
-  assert.equal(await agents.withToken(text, by, async () => 'joined'), undefined, 'used');
+  assert.equal((await agents.withToken(text, join('02')))!.serial, '02');
+  assert.equal(agents.joinTokens, 0);
+  assert.equal(await agents.withToken(text, join('03')), undefined, 'used');
   const late = await agents.createToken({ expiresAt: clock.now() + 1000, alias: '' });
   clock.advance(1000);
-  assert.equal(await agents.withToken(late.text, by, async () => 'joined'), undefined, 'expired');
+  assert.equal(await agents.withToken(late.text, join('04')), undefined, 'expired');
   assert.equal(agents.joinTokens, 0);
+});
+
+test('an agent is stored and its token deleted in one transaction: both, or neither', async (t) => {
+  const { agents, store, clock } = await open(t);
+  const { token } = await agents.createToken({ expiresAt: clock.now() + 1000, alias: '' });
+  const [stored] = await store.joinTokens.load();
+  const { id: name } = agent('host');
+  const cursor = await store.changes.cursor();
+  const stale = { hash: token.hash, revision: stored!.revision + 1, events: [] };
+  await assert.rejects(store.agents.join(agent('host'), undefined, stale, []), { code: 'ERR_REVISION' });
+  assert.deepEqual(await store.agents.load(), []);
+  assert.deepEqual(await store.joinTokens.load(), [stored]);
+  assert.deepEqual((await store.changes.changesSince(cursor, 10)) as object, { changes: [], cursor, more: false });
+  await store.agents.join(agent('host'), undefined, { ...stale, revision: stored!.revision }, []);
+  assert.deepEqual(
+    (await store.agents.load()).map(({ value }) => value.id),
+    [name],
+  );
+  assert.deepEqual(await store.joinTokens.load(), []);
+});
+
+test('a token that cannot be deleted makes no agent, and may be used again', async (t) => {
+  const { agents, store, clock } = await open(t);
+  const { text, token } = await agents.createToken({ expiresAt: clock.now() + 1000, alias: '' });
+  const join = t.mock.method(store.agents, 'join', () => Promise.reject(new Error('the disk is full')));
+  const attempt = () => agents.withToken(text, (one) => agents.attested(attested('01'), by, one));
+  await assert.rejects(attempt, /the disk is full/);
+  assert.deepEqual([agents.get(id), agents.joinTokens], [undefined, 1]);
+  join.mock.restore();
+  assert.equal((await attempt())!.serial, '01');
+  assert.equal(agents.joinTokens, 0);
+  await assert.rejects(agents.attested(attested('02'), by, token), { code: 'ERR_NOT_FOUND' }, 'used');
+  assert.equal(agents.get(id)!.serial, '01');
 });
 
 test('agents and tokens survive a restart; the audit has no token and a row for each change that somebody decided', async (t) => {
   const { agents, store, clock, file } = await open(t);
   const { text } = await agents.createToken({ expiresAt: clock.now() + 1000, alias: '' });
-  await agents.withToken(text, by, () => agents.attested(attested('01'), by));
+  await agents.withToken(text, (token) => agents.attested(attested('01'), by, token));
   const kept = await agents.createToken({ expiresAt: clock.now() + 1000, alias: '' });
   await agents.renewed(id, '01', { serial: '02', notAfter: 10 });
   await agents.confirmed(id, '02');
@@ -101,5 +138,5 @@ test('agents and tokens survive a restart; the audit has no token and a row for 
   ]);
   const { registry: again } = await openRegistry(t, { file, clock });
   assert.deepEqual(again.agents.list(), agents.list());
-  assert.equal(await again.agents.withToken(kept.text, by, async () => 'joined'), 'joined');
+  assert.equal(await again.agents.withToken(kept.text, async () => 'joined'), 'joined');
 });

@@ -142,7 +142,15 @@ function storeOf(db: Database, { path, trustDomain, times, keptChanges = KEPT_CH
     aliases: aliases.store,
     tokens: tokens.store,
     relationships: relationships.store,
-    agents: agents.store,
+    agents: {
+      ...agents.store,
+      join: async (agent, replaces, used, events) =>
+        access.write(() => {
+          const revision = agents.put(agent, replaces, events);
+          joinTokens.delete(used.hash, used.revision, used.events);
+          return revision;
+        }),
+    },
     joinTokens: joinTokens.store,
     revocations: revocations.store,
     issuances: issuanceTable(access, audit.log),

@@ -4,7 +4,8 @@
  * `test/registry/store-conformance.ts`.
  */
 
-import type { Agent, JoinToken } from '../agent.ts';
+import type { JoinToken } from '../agent.ts';
+import type { AgentStore } from './agent-store.ts';
 import type { AliasStore } from './alias-store.ts';
 import type { AuditStore } from './audit-store.ts';
 import type { BundleStore } from './bundle-store.ts';
@@ -23,7 +24,7 @@ export interface Store {
   readonly aliases: AliasStore;
   readonly tokens: TokenStore;
   readonly relationships: RelationshipStore;
-  readonly agents: NamedStore<Agent>;
+  readonly agents: AgentStore;
   readonly joinTokens: NamedStore<JoinToken>;
   readonly revocations: RevocationStore;
   readonly issuances: IssuanceStore;
