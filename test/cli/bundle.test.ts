@@ -38,6 +38,7 @@ describe('sidekey bundle', () => {
       trust_domain: 'another.example',
       spiffe_sequence: 9,
       spiffe_refresh_hint: 60,
+      source: 'manual',
       authorities: 1,
       expires_at: '2035-12-31T00:00:00.000Z',
     });
