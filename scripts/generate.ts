@@ -35,13 +35,16 @@ function buf(...args: readonly string[]): Buffer {
   return stdout;
 }
 
-/** Writes what server reflection tells about the same files and types. */
+/** Writes what server reflection on the pipe tells about the same files and types, without those of SPIRE's server API. */
 function writeDescriptors(): void {
   const { inputs } = parse(readFileSync(path.join(root, 'buf.gen.yaml'), 'utf8')) as {
     inputs: [{ paths: string[]; types: string[] }];
   };
   const [{ paths, types }] = inputs;
-  const which = [...paths.map((one) => `--path=${one}`), ...types.map((one) => `--type=${one}`)];
+  const which = [
+    ...paths.filter((one) => one !== 'proto/spire').map((one) => `--path=${one}`),
+    ...types.filter((one) => !one.startsWith('spire.')).map((one) => `--type=${one}`),
+  ];
   const set = buf('build', '--as-file-descriptor-set', '--exclude-source-info', '--output=-#format=binpb', ...which);
   const described = deflateSync(JSON.stringify(describeFiles(set)), { level: 9 }).toString('base64');
   const comment = '/** Deflated JSON in base64: an array of FileDescription, see src/standard/descriptors.ts. */';

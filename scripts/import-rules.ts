@@ -48,6 +48,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'wire/types.ts',
     'gen',
   ],
+  agents: ['attest/socket-reading.ts', 'ca', 'jwt', 'registry', 'wire', 'gen'],
   standard: ['wire/decode.ts', 'wire/types.ts', 'gen'],
   revocation: ['types:registry', 'types:ca', 'types:identity', 'types:delivery'],
   admin: [
@@ -68,6 +69,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   page: ['gen/admin-api.ts'],
   backup: [],
   metrics: [
+    'types:agents',
     'types:registry',
     'types:ca',
     'types:attest',
@@ -137,6 +139,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'workload-api',
     'standard',
     'revocation',
+    'agents',
     'admin',
     'doctor',
     'metrics',

@@ -13,6 +13,7 @@ import type { ReservedNames } from '../spiffe/index.ts';
 import { type Counters, type LimitName, type Log, ownedLog } from '../telemetry/index.ts';
 import { type AdminCaller, checkRole, identify, isForwarded, type Requester } from './access.ts';
 import { actorOf, type ByOf } from './actor.ts';
+import { addAgentRoutes } from './agents.ts';
 import { addAliasRoutes } from './aliases.ts';
 import { addAuditRoutes } from './audit.ts';
 import { addBackupRoutes, type BackupRouteParts } from './backup.ts';
@@ -131,7 +132,8 @@ export function createApp(options: AppOptions): FastifyInstance {
   const needs = new Map<string, Needs>();
   const app = fastify({
     bodyLimit: BODY_LIMIT,
-    routerOptions: { maxParamLength: 255 },
+    // The ID of an agent has the trust domain, and is URL-encoded.
+    routerOptions: { maxParamLength: 400 },
     schemaController,
     frameworkErrors: (error, _request, reply) => sendProblem(reply, toSidekeyError(error)),
   });
@@ -215,6 +217,7 @@ export function createApp(options: AppOptions): FastifyInstance {
   addBackupRoutes(app, options, byOf);
   addEventRoutes(app, options.eventReaders, options.sessions);
   addTokenRoutes(app, options, byOf);
+  addAgentRoutes(app, options, byOf);
   addHealthRoutes(app, options.ready);
   addSessionRoutes(app, options, byOf);
   addPageRoutes(app, options.pageFiles);

@@ -70,6 +70,12 @@ const ROUTES: Readonly<Record<string, Needs>> = {
   'GET /v1/events': 'read',
   'GET /v1/log-level': 'read',
   'PUT /v1/log-level': 'admin',
+  'GET /v1/agents': 'read',
+  'GET /v1/agents/:id': 'read',
+  // Who has a token or decides about agents decides which hosts get identities.
+  'POST /v1/agents/tokens': 'admin',
+  'POST /v1/agents/:id/ban': 'admin',
+  'DELETE /v1/agents/:id': 'admin',
   'GET /v1/tokens': 'admin',
   'POST /v1/tokens': 'admin',
   'DELETE /v1/tokens/:name': 'admin',

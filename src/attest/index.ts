@@ -57,6 +57,7 @@ export {
   sourceOf,
 } from './selector-kinds.ts';
 export { findListener } from './socket-listener.ts';
+export { SocketReading } from './socket-reading.ts';
 export { createSubordinateIds } from './subordinate-ids.ts';
 export type { Attestation, Peer, Placeholder, PlaceholderValue } from './types.ts';
 export { type UnreachableUsers, unreachableUsers } from './unreachable.ts';

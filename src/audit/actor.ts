@@ -23,6 +23,8 @@ export type Actor =
   | ({ readonly kind: 'stranger' } & Origin)
   /** A caller of the pipe. `owner` is the user or container that it counts for: `uid 1000`. */
   | { readonly kind: 'caller'; readonly owner: string; readonly uid: number; readonly pid: number }
+  /** An agent of another host, on the agent port. */
+  | { readonly kind: 'agent'; readonly id: string; readonly address: string }
   /** A file that the server reads: the entries file, the file with the admin token. */
   | { readonly kind: 'file'; readonly path: string }
   /** The server by its own rules: an issuance, a rotation that is due, a pruning. */
@@ -37,6 +39,7 @@ export const ACTOR_KINDS = [
   'session',
   'stranger',
   'caller',
+  'agent',
   'file',
   'server',
 ] as const satisfies Actor['kind'][];
@@ -54,6 +57,8 @@ export function sourceOfActor(actor: Actor): string {
     case 'session':
     case 'stranger':
       return 'address' in actor ? `tcp ${actor.address}` : 'unix socket, sidekey page';
+    case 'agent':
+      return `tcp ${actor.address}`;
     case 'caller':
       return 'pipe';
     case 'file':
@@ -76,6 +81,8 @@ export function actorName(actor: Actor): string {
       return 'address' in actor ? `stranger:${actor.address}` : `stranger:page-of-${actor.uid}`;
     case 'caller':
       return `caller:${actor.owner}`;
+    case 'agent':
+      return `agent:${actor.id}`;
     case 'file':
       return `file:${actor.path}`;
     case 'server':

@@ -15,7 +15,7 @@ export interface RefusalsParts {
 }
 
 export interface Refusal {
-  readonly action: 'admin.refused' | 'caller.refused';
+  readonly action: 'admin.refused' | 'caller.refused' | 'agent.refused';
   readonly by: Actor;
   /** A stable code, such as `ERR_UNAUTHORIZED`. */
   readonly code: string;

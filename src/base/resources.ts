@@ -48,6 +48,8 @@ export interface DescriptorPlan {
   readonly pipeConnections: number;
   /** Maximum number of connections of one user or container there. */
   readonly pipeConnectionsPerUid: number;
+  /** Maximum number of connections on the agent port; 0 if there is none. */
+  readonly agentConnections: number;
 }
 
 /** For the database, files and directories of /proc, hashed programs, and the container engine. */
@@ -55,20 +57,24 @@ const OWN = 128;
 export const ADMIN_LISTENERS = 2;
 /** A socket and a pidfd. */
 const PER_CALLER = 2;
+const MOST_AGENTS = 20_000;
 
 /**
  * @param limit the process's limit
  * @param wanted the configured numbers, which may be reduced
  * @param listeners the number of listeners that have as many connections as the admin API
+ * @param hasAgents whether there is an agent port
  */
 export function planDescriptors(
   limit: number,
   wanted: Pick<DescriptorPlan, 'adminConnections' | 'pipeConnectionsPerUid'>,
   listeners = ADMIN_LISTENERS,
+  hasAgents = false,
 ): DescriptorPlan {
   const adminConnections = Math.max(4, Math.min(wanted.adminConnections, Math.floor(limit / 8)));
-  const left = limit - OWN - listeners * adminConnections;
+  const agentConnections = hasAgents ? Math.max(4, Math.min(MOST_AGENTS, Math.floor(limit / 4))) : 0;
+  const left = limit - OWN - listeners * adminConnections - agentConnections;
   const pipeConnections = Math.max(4, Math.floor(left / PER_CALLER));
   const pipeConnectionsPerUid = Math.min(wanted.pipeConnectionsPerUid, Math.ceil(pipeConnections / 2));
-  return { adminConnections, pipeConnections, pipeConnectionsPerUid };
+  return { adminConnections, pipeConnections, pipeConnectionsPerUid, agentConnections };
 }

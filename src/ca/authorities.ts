@@ -344,6 +344,13 @@ export class Authorities {
     return this.#lists.published.lists;
   }
 
+  /** True for the certificate, DER, of a tainted root. */
+  isTainted(root: Buffer): boolean {
+    return this.#slots.roots.some(
+      ({ state, authority }) => state === 'tainted' && authority.certificate.raw.equals(root),
+    );
+  }
+
   #find(id: string): Slot | undefined {
     return [...this.#slots.roots, ...this.#slots.intermediates].find(({ authority }) => authority.id === id);
   }

@@ -7,6 +7,7 @@ import { Authorities } from './authorities.ts';
 import { type AuthorityAudit, AuthorityAuditor, NO_AUDIT } from './authority-audit.ts';
 import { DEFAULT_REFRESH_HINT, OwnBundle } from './bundle.ts';
 import { CarriedRoots } from './carried/carried-roots.ts';
+import { Certifier } from './certifier.ts';
 import type { IssuanceTimes } from './issuance-times.ts';
 import { Issuer } from './issuer.ts';
 import type { InspectedJwtKey } from './jwt/key-store.ts';
@@ -176,14 +177,17 @@ export async function openCertificateAuthority(options: CertificateAuthorityOpti
   const svidTerms = { x509SvidTtl, x509SvidKeyType, random };
   const measured = times === undefined ? {} : { times };
   const issuer = new Issuer({ trustDomain, authorities, issuanceLog, clock, log, ...svidTerms, ...measured });
+  const certifier = new Certifier({ trustDomain, authorities, issuanceLog, clock, log, ...svidTerms });
   return {
     trustDomain,
     issue: (request) => issuer.issue(request),
+    certify: (requests) => certifier.certify(requests),
     isSlow: (keyType) => issuer.isSlow(keyType),
     signs: (authorityId) => authorities.signs(authorityId),
     jwtSigner: async () => jwtKeysOf(jwtKeys).signer(),
     bundle: () => bundle.current,
     authorities: () => [...authorities.list(), ...carried.list(), ...(jwtKeys?.list() ?? [])],
+    isTainted: (root) => authorities.isTainted(root),
     trouble: () => authorities.trouble(),
     upstream: () => authorities.upstream(),
     rotate: async (role, by) => (role === 'jwt' ? jwtKeysOf(jwtKeys).rotate(by) : authorities.rotate(role, by)),

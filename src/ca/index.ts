@@ -7,6 +7,8 @@ export {
   longestKeptSvidTtl,
   openCertificateAuthority,
 } from './certificate-authority.ts';
+export { CsrError } from './csr.ts';
+export { DerReader, TAG } from './der-reader.ts';
 export { IssuanceTimes } from './issuance-times.ts';
 export type { JwtSigner } from './jwt/signer.ts';
 export type { Passphrases } from './key-codec.ts';
@@ -27,6 +29,7 @@ export type {
   AuthorityMove,
   AuthorityStateName,
   CertificateAuthority,
+  CertifiedSvid,
   LaggingProxy,
   RevocationListInfo,
   UpstreamInfo,

@@ -11,7 +11,7 @@ import { DerReader, TAG } from './der-reader.ts';
 import { type ReadPublicKey, readBits, readPemBlock, readPositive, readPublicKey } from './key-reader.ts';
 import { type LeafExtensions, readLeafExtensions } from './leaf-extensions-reader.ts';
 
-export interface ReadLeaf extends LeafExtensions {
+export interface ReadLeaf<Key = ReadPublicKey> extends LeafExtensions {
   /** Lower-case hex of whole bytes. */
   readonly serial: string;
   /** DER. */
@@ -21,7 +21,7 @@ export interface ReadLeaf extends LeafExtensions {
   /** Milliseconds since the epoch. */
   readonly notBefore: number;
   readonly notAfter: number;
-  readonly publicKey: ReadPublicKey;
+  readonly publicKey: Key;
 }
 
 const VERSION_3 = Uint8Array.of(2);
@@ -58,10 +58,20 @@ const NOTHING = new Uint8Array();
  * form of the signature. The signature itself is not verified. @throws {Error} whose message says what is wrong
  */
 export function readLeaf(pem: string, signedBy: AuthorityKeyType): ReadLeaf {
+  const readKey = (certificate: DerReader) => certificate.inside(TAG.sequence, readPublicKey);
+  return readLeafDer(readPemBlock(pem, 'CERTIFICATE'), signedBy, readKey);
+}
+
+/** The same of DER. @param readKey reads its SubjectPublicKeyInfo */
+export function readLeafDer<Key>(
+  der: Buffer,
+  signedBy: AuthorityKeyType,
+  readKey: (certificate: DerReader) => Key,
+): ReadLeaf<Key> {
   const form = FORMS[signedBy];
-  const reader = new DerReader(readPemBlock(pem, 'CERTIFICATE'));
+  const reader = new DerReader(der);
   return reader.inside(TAG.sequence, (certificate) => {
-    const leaf = certificate.inside(TAG.sequence, (toBeSigned) => readToBeSigned(toBeSigned, form));
+    const leaf = certificate.inside(TAG.sequence, (toBeSigned) => readToBeSigned(toBeSigned, form, readKey));
     certificate.inside(TAG.sequence, (algorithm) => readSignatureAlgorithm(algorithm, form));
     const signature = readBits(certificate);
     if (form.order !== undefined) readEcdsaSignature(signature, form.order);
@@ -71,7 +81,11 @@ export function readLeaf(pem: string, signedBy: AuthorityKeyType): ReadLeaf {
   });
 }
 
-function readToBeSigned(certificate: DerReader, form: SignatureForm): ReadLeaf {
+function readToBeSigned<Key>(
+  certificate: DerReader,
+  form: SignatureForm,
+  readKey: (certificate: DerReader) => Key,
+): ReadLeaf<Key> {
   certificate.inside(0xa0, (tagged) => tagged.demand(TAG.integer, VERSION_3));
   const serial = readPositive(certificate);
   if (serial.length > 40) throw new Error('it has a serial of more than 20 bytes');
@@ -82,7 +96,7 @@ function readToBeSigned(certificate: DerReader, form: SignatureForm): ReadLeaf {
     (dates) => [readTime(dates), readTime(dates)] as const,
   );
   const subject = certificate.inside(TAG.sequence, readName);
-  const publicKey = certificate.inside(TAG.sequence, readPublicKey);
+  const publicKey = readKey(certificate);
   const extensions = certificate.inside(0xa3, (tagged) => tagged.inside(TAG.sequence, readLeafExtensions));
   return { serial, issuer, subject, notBefore, notAfter, publicKey, ...extensions };
 }

@@ -50,9 +50,12 @@ export interface Leaf {
   readonly notAfter: number;
 }
 
+/** The key of a leaf, as the certificate has it. */
+export type LeafKey = Pick<KeyPair, 'spki' | 'keyId'>;
+
 /** An unsigned leaf. */
-export interface LeafDraft extends Pick<Leaf, 'serial' | 'notBefore' | 'notAfter'> {
-  readonly keyPair: KeyPair;
+export interface LeafDraft<Key extends LeafKey> extends Pick<Leaf, 'serial' | 'notBefore' | 'notAfter'> {
+  readonly keyPair: Key;
   /** DER. */
   readonly toBeSigned: Buffer;
 }
@@ -80,7 +83,7 @@ export class LeafWriter {
   }
 
   /** @throws {RangeError} for a name that is not ASCII */
-  draft(request: LeafRequest, keyPair: KeyPair): LeafDraft {
+  draft<Key extends LeafKey>(request: Omit<LeafRequest, 'keyType'>, keyPair: Key): LeafDraft<Key> {
     const { signer } = this;
     const serial = randomSerial();
     const notBefore = wholeSecond(Math.max(request.now - BACKDATE_MS, signer.notBefore));
@@ -101,10 +104,15 @@ export class LeafWriter {
     return { keyPair, serial: serial.toString('hex'), notBefore, notAfter, toBeSigned };
   }
 
-  async sign({ keyPair, serial, notBefore, notAfter, toBeSigned }: LeafDraft): Promise<Leaf> {
-    const certificate = encodeCertificate(toBeSigned, this.#algorithm, await this.signer.sign(toBeSigned));
+  /** The certificate of a draft, DER. */
+  async certify({ toBeSigned }: Pick<LeafDraft<LeafKey>, 'toBeSigned'>): Promise<Buffer> {
+    return encodeCertificate(toBeSigned, this.#algorithm, await this.signer.sign(toBeSigned));
+  }
+
+  async sign(draft: LeafDraft<KeyPair>): Promise<Leaf> {
+    const { keyPair, serial, notBefore, notAfter } = draft;
     return {
-      certificateChain: pem('CERTIFICATE', certificate) + this.signer.chain,
+      certificateChain: pem('CERTIFICATE', await this.certify(draft)) + this.signer.chain,
       privateKey: pem('PRIVATE KEY', keyPair.pkcs8),
       ...{ keyPair, serial, notBefore, notAfter },
     };

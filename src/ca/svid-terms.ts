@@ -20,6 +20,9 @@ export interface SvidTermsOptions {
   readonly random: () => number;
 }
 
+/** A request without its key. */
+type Terms = Pick<SvidRequest, 'entryId' | 'spiffeId' | 'dnsNames' | 'ttl' | 'notAfter'>;
+
 /** Maximum shift of a renewal, as a fraction of half a life. */
 const JITTER = 0.1;
 /** Maximum number of remembered entries; beyond it, warnings may repeat. */
@@ -39,13 +42,18 @@ export class SvidTerms {
    * Determines the contents of an SVID. @throws ERR_CA if the ID is in another trust domain, or the entry has expired
    */
   request(request: SvidRequest, signer: Signer): LeafRequest {
+    return { ...this.terms(request, signer), keyType: this.keyType(request) };
+  }
+
+  /** The same, whatever the key. @throws ERR_CA */
+  terms(request: Terms, signer: Signer): Omit<LeafRequest, 'keyType'> {
     const { spiffeId, dnsNames } = request;
     const { trustDomain, clock } = this.#options;
     if (trustDomainOf(spiffeId) !== trustDomain) {
       throw new SidekeyError('ERR_CA', `${spiffeId} is not in the trust domain ${trustDomain}`);
     }
     const now = clock.now();
-    return { spiffeId, dnsNames, keyType: this.keyType(request), now, notAfter: this.#endOf(request, signer, now) };
+    return { spiffeId, dnsNames, now, notAfter: this.#endOf(request, signer, now) };
   }
 
   keyType({ keyType }: Pick<SvidRequest, 'keyType'>): SvidKeyType {
@@ -66,7 +74,7 @@ export class SvidTerms {
   }
 
   /** The requested end, limited by those of the entry and the authority; in milliseconds since the epoch. */
-  #endOf({ entryId, spiffeId, ttl, notAfter }: SvidRequest, signer: Signer, now: number): number {
+  #endOf({ entryId, spiffeId, ttl, notAfter }: Terms, signer: Signer, now: number): number {
     if (notAfter !== 0 && notAfter <= now) throw new SidekeyError('ERR_CA', `the entry ${entryId} has expired`);
     const asked = now + (ttl === 0 ? this.#options.x509SvidTtl : ttl) * 1000;
     const wanted = notAfter === 0 ? asked : Math.min(asked, notAfter);

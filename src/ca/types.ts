@@ -1,9 +1,10 @@
 /** The interface of the certificate authority, and the services that it needs. */
 
 import type { Actor } from '../audit/index.ts';
-import type { IssuanceRecord, Revocation } from '../base/index.ts';
+import type { IssuanceRecord, Revocation, SidekeyError } from '../base/index.ts';
 import type { SpiffeId, SvidKeyType, TrustBundle, TrustDomain } from '../spiffe/index.ts';
 import type { Authority, AuthorityRole } from './authority.ts';
+import type { CsrError } from './csr.ts';
 import type { JwtSigner } from './jwt/signer.ts';
 import type { AUTHORITY_STATES } from './slot.ts';
 import type { PendingRequest } from './upstream/upstream.ts';
@@ -48,6 +49,22 @@ export interface X509Svid {
    */
   readonly renewAt: number;
 }
+
+/** A request for an SVID of a key that its holder keeps: all but the key comes from a registry entry, or from the server. */
+export interface CsrRequest extends Omit<SvidRequest, 'keyType' | 'grant' | 'replacesUntil'> {
+  /** PKCS#10, DER, as its sender made it. */
+  readonly csr: Uint8Array;
+}
+
+/** An X.509-SVID whose key is elsewhere. Times in milliseconds since the epoch, on whole seconds. */
+export interface CertifiedSvid
+  extends Pick<X509Svid, 'spiffeId' | 'serial' | 'authorityId' | 'notBefore' | 'notAfter'> {
+  /** Leaf, then the signer's chain without the root, DER. */
+  readonly certificates: readonly Buffer[];
+}
+
+/** The answer to one request of a batch. */
+export type Certified = { readonly svid: CertifiedSvid } | { readonly fault: CsrError | SidekeyError };
 
 export type AuthorityStateName = (typeof AUTHORITY_STATES)[number];
 
@@ -148,6 +165,11 @@ export interface CertificateAuthority {
    * cannot be recorded
    */
   issue(request: SvidRequest): Promise<X509Svid>;
+  /**
+   * Certifies keys that are elsewhere. All SVIDs are recorded in one write when the promise resolves; the answers are in
+   * the order of the requests. A bad request does not affect the others. @throws ERR_STORE if they cannot be recorded
+   */
+  certify(requests: readonly CsrRequest[]): Promise<Certified[]>;
   /** True if keys of this type take long to make. `''`: the default type */
   isSlow(keyType: SvidRequest['keyType']): boolean;
   /** True if this is the intermediate that signs now. */
@@ -156,6 +178,8 @@ export interface CertificateAuthority {
   jwtSigner(): Promise<JwtSigner>;
   bundle(): TrustBundle;
   authorities(): AuthorityInfo[];
+  /** True for a root, DER, that was declared tainted and is still in the bundle. */
+  isTainted(root: Buffer): boolean;
   /**
    * Replaces an authority: an intermediate at once; a root by one that is published now and signs when all proxies have
    * acknowledged it; the JWT key by the one that is published, once it has been for long enough. Does nothing while such a

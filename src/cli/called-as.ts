@@ -61,6 +61,7 @@ export const COMMAND_NAMES = [
   'revocations',
   'audit',
   'token',
+  'agent',
   'jwks',
   'proxies',
   'page',

@@ -2,6 +2,7 @@
 
 import { Command, CommanderError } from 'commander';
 import { printableLines, version } from '../base/index.ts';
+import { addAgentCommands } from './agent.ts';
 import { addAliasCommands } from './alias.ts';
 import { addApiCommand, isAgentHealthcheck, runApi } from './api.ts';
 import { addApplyCommand } from './apply.ts';
@@ -42,6 +43,7 @@ const COMMANDS: Readonly<Record<string, (program: Command) => void>> = {
   revocations: addRevocationsCommand,
   audit: addAuditCommands,
   token: addTokenCommands,
+  agent: addAgentCommands,
   jwks: addJwksCommand,
   proxies: addProxiesCommand,
   page: addPageCommand,
@@ -74,6 +76,7 @@ const GROUPS: ReadonlySet<string> = new Set([
   'fetch',
   'validate',
   'migrate',
+  'agent',
 ]);
 
 /** Adds only the requested command; adds all of them if it is unknown, as for --help. */

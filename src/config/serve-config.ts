@@ -94,6 +94,12 @@ export interface ServeConfig extends AttestorSettings, UpstreamSettings {
   readonly federationRefreshHint: number;
   /** Undefined: no file. */
   readonly federationPublishFile: string | undefined;
+  /** Undefined: no agents of other hosts attach. */
+  readonly agentListen: HostPort | undefined;
+  /** Authorities of agents' certificates; undefined: x509pop is off. */
+  readonly agentX509popCa: string | undefined;
+  /** Seconds. */
+  readonly agentTtl: number;
   /** Of one token. */
   readonly maxJwtAudiences: number;
   readonly maxJwtSvidsPerSecondPerId: number;

@@ -343,6 +343,22 @@ export const SETTINGS: { readonly [K in SettingKey]: Setting<ServeConfig[K]> } =
     kind: kinds.file,
     optional: true,
   },
+  agentListen: {
+    about:
+      'let agents of other hosts attach here (docs/hosts.md); an entry is then for the host that its parent_id names',
+    kind: kinds.hostPort,
+    optional: true,
+  },
+  agentX509popCa: {
+    about: 'PEM file with the authorities whose certificates attest agents (x509pop)',
+    kind: kinds.readableFile,
+    optional: true,
+  },
+  agentTtl: {
+    about: "lifetime of agents' own SVIDs; an agent renews its SVID at half of it",
+    kind: kinds.duration('1m', '30d'),
+    fallback: fixed('1h'),
+  },
   maxJwtAudiences: {
     about: 'maximum of audiences of a JWT-SVID',
     kind: kinds.count(1, 128),

@@ -192,11 +192,15 @@ export class Ledger {
     }
   }
 
+  /** The agents of other hosts that may still use such an SVID of their own; set if there is a port for them. */
+  alsoUsing: (authorityIds: ReadonlySet<string>) => Iterable<LaggingProxy> = () => [];
+
   /**
    * The proxies that may still use an SVID that one of these authorities signed: it is the last one that they were sent,
    * or they have not acknowledged the one after it. Lazy as {@link lagging}.
    */
   *using(authorityIds: ReadonlySet<string>, now: number): Iterable<LaggingProxy> {
+    yield* this.alsoUsing(authorityIds);
     for (const { peer, node, streams } of this.#byPeer.values()) {
       const { pid, uid } = peer.credentials;
       for (const stream of streams) {

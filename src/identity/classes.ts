@@ -216,6 +216,7 @@ export class CallerClasses {
 
   /** Number of callers that get this entry. */
   holders(entry: Entry): number {
+    if (!this.#registry.isLocal(entry)) return 0;
     const matching = new Set<CallerClass>();
     this.#addMatching(entry, matching);
     let members = 0;

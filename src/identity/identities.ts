@@ -274,7 +274,13 @@ export class Identities {
   /** Why the caller does not get this SPIFFE ID now. */
   explain(caller: Caller, spiffeId: SpiffeId): Held {
     const { registry, clock } = this.#parts;
-    const candidates = [...registry.bySpiffeId(spiffeId), ...registry.couldRender(spiffeId)];
+    const all = [...registry.bySpiffeId(spiffeId), ...registry.couldRender(spiffeId)];
+    const candidates = all.filter((entry) => registry.isLocal(entry));
+    const [elsewhere] = all;
+    if (candidates.length === 0 && elsewhere !== undefined) {
+      const detail = `entry ${elsewhere.id} gives ${elsewhere.spiffeId} to workloads of the agent ${elsewhere.parentId}, not to those of this host`;
+      return { reason: 'no-entry', detail };
+    }
     return explainHeld(spiffeId, candidates, caller, registry.trustDomain, clock.now());
   }
 
@@ -347,7 +353,16 @@ export class Identities {
     const { registry, clock } = this.#parts;
     const render: PreviewParts['render'] = (entry, facts) => this.#renderings.preview(entry, facts);
     const callers = this.#callers.values();
-    return previewChanges(changes, most, { registry, render, callers, now: clock.now(), inspect });
+    const local = changes.map(({ before, after }) => ({ before: this.#local(before), after: this.#local(after) }));
+    return previewChanges(
+      local.filter(({ before, after }) => before !== undefined || after !== undefined),
+      most,
+      { registry, render, callers, now: clock.now(), inspect },
+    );
+  }
+
+  #local(entry: Entry | undefined): Entry | undefined {
+    return entry !== undefined && this.#parts.registry.isLocal(entry) ? entry : undefined;
   }
 
   close(): void {

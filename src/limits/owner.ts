@@ -14,6 +14,8 @@ import { Readers } from './readers.ts';
 
 /** The factor by which the limits of all containers of a user exceed those of one owner. */
 export const CONTAINERS_SHARE = 4;
+/** The factor by which the limits of all strangers of the network exceed those of one. */
+const STRANGERS_SHARE = 4;
 
 /** An object that has memory charged to an owner: a call. */
 export interface MemoryHolder {
@@ -104,6 +106,16 @@ export class Owners {
     // Containers of root are real ones: only root can create a cgroup there.
     if (user === ROOT) return { name, accounts: [this.#account(name)] };
     const group = this.#account(`the containers of uid ${user}`, CONTAINERS_SHARE);
+    return { name, accounts: [this.#account(name, 1, group), group] };
+  }
+
+  /**
+   * A caller of the network. Strangers also count together, and share their turns, since one host may have many addresses.
+   * @param name an agent, or an address
+   */
+  remote(name: string, isStranger: boolean): Owner {
+    if (!isStranger) return { name, accounts: [this.#account(name)] };
+    const group = this.#account('all clients without an SVID', STRANGERS_SHARE);
     return { name, accounts: [this.#account(name, 1, group), group] };
   }
 

@@ -17,6 +17,7 @@ export async function collect(sources: MetricSources): Promise<Samples> {
   collectAttestations(samples, sources);
   collectAuthorities(samples, sources);
   collectRevocations(samples, sources);
+  collectAgents(samples, sources);
   collectStore(samples, sources);
   collectLimits(samples, sources);
   collectRequests(samples, sources);
@@ -86,6 +87,23 @@ function collectRevocations(samples: Samples, { registry, ca }: MetricSources): 
   samples.set('sidekey_revocations', size);
   samples.set('sidekey_revocation_lists', lists);
   samples.set('sidekey_revocations_unlisted', Number(size > 0 && lists === 0));
+}
+
+function collectAgents(samples: Samples, { agents, registry, clock }: MetricSources): void {
+  const now = clock.now();
+  const states = { active: 0, expired: 0, banned: 0 };
+  for (const { banned, notAfter, newNotAfter } of registry.agents.list()) {
+    states[banned ? 'banned' : Math.max(notAfter, newNotAfter) <= now ? 'expired' : 'active'] += 1;
+  }
+  for (const [state, count] of Object.entries(states)) samples.set('sidekey_agents', count, { state });
+  for (const [result, count] of agents.attestations.entries()) {
+    samples.set('sidekey_agent_attestations_total', count, { result });
+  }
+  for (const [result, count] of agents.svids.entries()) samples.set('sidekey_agent_svids_total', count, { result });
+  for (const [reason, count] of agents.denied.entries()) samples.set('sidekey_agent_denials_total', count, { reason });
+  for (const [reason, count] of agents.refusedConnections.entries()) {
+    samples.set('sidekey_agent_connections_refused_total', count, { reason });
+  }
 }
 
 function collectAttestations(samples: Samples, { attestations }: MetricSources): void {

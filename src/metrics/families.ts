@@ -114,6 +114,21 @@ const OWN = {
     'from when it signs if all proxies have acknowledged the bundle with it; later, it waits for proxies',
   ),
   sidekey_upstream_problem: family('gauge', '', [], 'with an upstream authority: 1 if it cannot sign now'),
+  sidekey_agents: family('gauge', '', ['state'], 'agents of other hosts: active, expired, banned'),
+  sidekey_agent_attestations_total: family('counter', '', ['result'], 'attestations of agents: ok, refused'),
+  sidekey_agent_svids_total: family(
+    'counter',
+    '',
+    ['result'],
+    'SVIDs for agents and for their workloads: ok, refused (a bad CSR, an entry that the agent does not have, or a failure)',
+  ),
+  sidekey_agent_denials_total: family('counter', '', ['reason'], 'calls on the agent port that were denied'),
+  sidekey_agent_connections_refused_total: family(
+    'counter',
+    '',
+    ['reason'],
+    'connections that the agent port closed before any call',
+  ),
   sidekey_revocations: family('gauge', '', [], 'certificates that are revoked and have not ended'),
   sidekey_revocation_lists: family('gauge', '', [], 'revocation lists in the own bundle, one for each authority'),
   sidekey_revocations_unlisted: family(

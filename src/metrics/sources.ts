@@ -1,5 +1,6 @@
 /** What the metrics read. They own nothing and change nothing. */
 
+import type { AgentCounts } from '../agents/index.ts';
 import type { AttestationTimes, Pipe } from '../attest/index.ts';
 import type { Clock } from '../base/index.ts';
 import type { CertificateAuthority, IssuanceTimes } from '../ca/index.ts';
@@ -25,6 +26,8 @@ export interface MetricSources {
   readonly attestations: AttestationTimes;
   readonly issuances: IssuanceTimes;
   readonly tokens: TokenCounts;
+  /** Of the agent port. */
+  readonly agents: AgentCounts;
   readonly ca: Pick<CertificateAuthority, 'authorities' | 'bundle' | 'upstream' | 'revocationLists'>;
   readonly federation: Pick<Federation, 'list' | 'results'>;
   readonly publishing: PublishingCounts;
@@ -35,7 +38,10 @@ export interface MetricSources {
   /** Authorities that began to sign, and that were tainted, by role. */
   readonly rotations: Tally;
   readonly taints: Tally;
-  readonly registry: Pick<Registry, 'size' | 'queuedWrites' | 'federatedBundles' | 'aliases' | 'revocations'>;
+  readonly registry: Pick<
+    Registry,
+    'size' | 'queuedWrites' | 'federatedBundles' | 'aliases' | 'revocations' | 'agents'
+  >;
   readonly store: StoreTimes;
   readonly pipe: Pick<Pipe, 'connectionCount'>;
   /** For each limit of owners, the use of the one that is nearest to it. */

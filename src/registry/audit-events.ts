@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto';
 import { redactSelector } from '../attest/index.ts';
 import type { Actor, AuditEvent } from '../audit/index.ts';
 import type { Revocation } from '../base/index.ts';
+import type { Agent, JoinToken } from './agent.ts';
 import type { Alias } from './alias.ts';
 import type { Entry } from './entry-fields.ts';
 import { entryToJson } from './entry-json.ts';
@@ -80,6 +81,48 @@ export function relationshipEvent({ before, after }: Change<Relationship>, by: B
     target: (after ?? before)!.trustDomain,
     before: before && relationshipToJson(before),
     after: after && relationshipToJson(after),
+  };
+}
+
+/** Renewals and reported versions have none: the row of the issuance has the renewed SVID. */
+export function agentEvent({ before, after }: Change<Agent>, by: By): AuditEvent | undefined {
+  const { id } = (after ?? before)!;
+  const isRenewal = before !== undefined && after?.banned === before.banned && after.serial === before.serial;
+  const isConfirmation = before !== undefined && after !== undefined && before.newSerial === after.serial;
+  if (isRenewal || isConfirmation) return undefined;
+  const verb = after === undefined ? 'evicted' : after.banned ? 'banned' : 'attested';
+  return {
+    ...by,
+    action: `agent.${verb}`,
+    target: id,
+    spiffeId: id,
+    before: before && agentShown(before),
+    after: after && agentShown(after),
+  };
+}
+
+function agentShown({ attestationType, selectors, alias, serial, notAfter, canReattest, banned }: Agent): object {
+  return {
+    attestation_type: attestationType,
+    selectors: selectors.map(({ type, value }) => `${type}:${value}`),
+    alias: alias === '' ? null : alias,
+    serial,
+    not_after: new Date(notAfter).toISOString(),
+    can_reattest: canReattest,
+    banned,
+  };
+}
+
+/** By a part of the hash of its text. A token that was used or has expired is deleted. */
+export function joinTokenEvent({ before, after }: Change<JoinToken>, by: By): AuditEvent {
+  const { hash, alias, expiresAt } = (after ?? before)!;
+  const shown = { alias: alias === '' ? null : alias, expires_at: new Date(expiresAt).toISOString() };
+  return {
+    ...by,
+    action: after === undefined ? 'agent.token_deleted' : 'agent.token_created',
+    target: hash.slice(0, 32),
+    before: after === undefined ? shown : undefined,
+    after: after === undefined ? undefined : shown,
   };
 }
 

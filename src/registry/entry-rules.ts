@@ -5,4 +5,6 @@ export interface EntryRules {
   readonly trustDomain: TrustDomain;
   /** Accepts entries that have only unix:path and unix:sha256 selectors. */
   readonly allowWeakSelectors: boolean;
+  /** Agents of other hosts attach, so entries may have selectors of theirs. */
+  readonly hasAgents?: boolean;
 }

@@ -1,5 +1,7 @@
 /** Entries, bundles of other domains and aliases: their rules, their store, and which of them match a caller. */
 
+export { type Agent, ATTESTATION_TYPES, type JoinToken, joinedAgentId } from './agent.ts';
+export type { Attested } from './agents.ts';
 export type { Alias } from './alias.ts';
 export { parseAliasHost, parseAliasTarget } from './alias-input.ts';
 export { checkSequence, parseBundleDocument, parseBundlePem, parseForeignTrustDomain } from './bundle-input.ts';
@@ -31,9 +33,10 @@ export {
 } from './entry-warnings.ts';
 export type { BundleInput, FederatedBundle } from './federated-bundle.ts';
 export { parseRfc3339 } from './instant.ts';
+export { parseJoinTokenInput } from './join-token-input.ts';
 export { MatchIndex, missing } from './match.ts';
 export { Place, readObject, show } from './place.ts';
-export { openRegistry } from './registry.ts';
+export { localAgentId, openRegistry } from './registry.ts';
 export { ENDPOINT_PROFILES, type Relationship } from './relationship.ts';
 export { type GivenRelationship, parseRelationship, urlFault } from './relationship-input.ts';
 export { relationshipToJson } from './relationship-json.ts';

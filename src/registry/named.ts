@@ -16,8 +16,8 @@ export interface NamedParts<T> {
   readonly what: string;
   /** Maximum number of objects. */
   readonly limit: number;
-  /** The row of the audit for a change. */
-  readonly eventOf: (change: Change<T>, by: By) => AuditEvent;
+  /** The row of the audit for a change; undefined: it has none. */
+  readonly eventOf: (change: Change<T>, by: By) => AuditEvent | undefined;
   readonly queue: WriteQueue;
   readonly clock: Clock;
   readonly log: Log;
@@ -66,10 +66,16 @@ export class Named<T extends object> {
   /**
    * Replaces the object with the result of `make`. If `make` returns the same object, nothing is written or reported to
    * listeners.
+   * @param write writes the result instead of the store's `put`
    * @throws ERR_BAD_INPUT if the limit is reached; what `make` throws
    */
-  put<R extends T | undefined = T>(name: string, by: Actor, make: (before: T | undefined) => R): Promise<Put<R>> {
-    const { queue, store, limit, what } = this.#parts;
+  put<R extends T | undefined = T>(
+    name: string,
+    by: Actor,
+    make: (before: T | undefined) => R,
+    write: NamedStore<T>['put'] = (...given) => this.#parts.store.put(...given),
+  ): Promise<Put<R>> {
+    const { queue, limit, what } = this.#parts;
     return queue.add(async () => {
       const before = this.#values.get(name);
       if (before === undefined && this.#values.size >= limit) {
@@ -78,9 +84,8 @@ export class Named<T extends object> {
       }
       const value = make(before?.value);
       if (value !== undefined && value !== before?.value) {
-        const revision = await store.put(value, before?.revision, [
-          this.#event({ before: before?.value, after: value }, by),
-        ]);
+        const events = this.#events({ before: before?.value, after: value }, by);
+        const revision = await write(value, before?.revision, events);
         this.#values.set(name, { value, revision });
         this.#tell(name);
       }
@@ -90,15 +95,30 @@ export class Named<T extends object> {
 
   /** @param check called with the object when its deletion is due @throws ERR_NOT_FOUND; what `check` throws */
   delete(name: string, by: Actor, check?: (value: T, revision: number) => void): Promise<void> {
-    const { queue, store, what } = this.#parts;
+    const { queue, store } = this.#parts;
     return queue.add(async () => {
-      const version = this.#values.get(name);
-      if (version === undefined) throw noSuchName(what, name);
-      check?.(version.value, version.revision);
-      await store.delete(name, version.revision, [this.#event({ before: version.value, after: undefined }, by)]);
-      this.#values.delete(name);
-      this.#tell(name);
+      const { revision, events, done } = this.deletion(name, by);
+      check?.(this.#values.get(name)!.value, revision);
+      await store.delete(name, revision, events);
+      done();
     });
+  }
+
+  /**
+   * For a write that deletes this object together with a change of another kind, as `write` of the other's `put`: what it
+   * needs, and `done`, to be called when it is durable. @throws ERR_NOT_FOUND
+   */
+  deletion(name: string, by: Actor): { revision: number; events: readonly AuditEvent[]; done: () => void } {
+    const version = this.#values.get(name);
+    if (version === undefined) throw noSuchName(this.#parts.what, name);
+    return {
+      revision: version.revision,
+      events: this.#events({ before: version.value, after: undefined }, by),
+      done: () => {
+        this.#values.delete(name);
+        this.#tell(name);
+      },
+    };
   }
 
   /**
@@ -118,9 +138,9 @@ export class Named<T extends object> {
     return () => this.#ofAny.delete(listener);
   }
 
-  #event(change: Change<T>, by: Actor): AuditEvent {
+  #events(change: Change<T>, by: Actor): AuditEvent[] {
     const { eventOf, clock } = this.#parts;
-    return eventOf(change, { at: clock.now(), by });
+    return [eventOf(change, { at: clock.now(), by })].filter((event) => event !== undefined);
   }
 
   #tell(name: string): void {

@@ -4,8 +4,9 @@ import { randomUUID } from 'node:crypto';
 import type { Placeholder } from '../attest/index.ts';
 import { type Actor, bodyOf, type EventBody, SERVER } from '../audit/index.ts';
 import { type Clock, type Deadline, Listeners, Slices } from '../base/index.ts';
-import type { Selector, SpiffeId, TrustDomain } from '../spiffe/index.ts';
+import { type Selector, type SpiffeId, type TrustDomain, trustDomainId } from '../spiffe/index.ts';
 import type { Log } from '../telemetry/index.ts';
+import { Agents } from './agents.ts';
 import { Aliases } from './aliases.ts';
 import { entryEvent } from './audit-events.ts';
 import { EntriesBySpiffeId } from './by-spiffe-id.ts';
@@ -45,10 +46,15 @@ const BULK = 100;
 const MOST_TWINS = 100;
 
 export interface RegistryParts {
-  readonly store: Pick<Store, 'entries' | 'bundles' | 'aliases' | 'tokens' | 'relationships' | 'revocations'>;
+  readonly store: Pick<
+    Store,
+    'entries' | 'bundles' | 'aliases' | 'tokens' | 'relationships' | 'agents' | 'joinTokens' | 'revocations'
+  >;
   readonly trustDomain: TrustDomain;
   readonly clock: Clock;
   readonly log: Log;
+  /** Agents of other hosts attach, so an entry is for the host that its parent names; false by default. */
+  readonly hasAgents?: boolean;
 }
 
 /** Loads the whole store. The caller closes the store, after the registry. @throws ERR_STORE */
@@ -66,13 +72,14 @@ export async function openRegistry(parts: RegistryParts): Promise<Registry> {
     log.warn({ trust_domain: trustDomain }, 'the bundle of a deleted federation relationship is deleted');
     await federatedBundles.delete(trustDomain);
   }
-  const opened = { ...parts, queue, federatedBundles, aliases, tokens, relationships, revocations };
+  const agents = await Agents.open({ store: store.agents, tokens: store.joinTokens, queue, clock, log });
+  const opened = { ...parts, queue, federatedBundles, aliases, tokens, relationships, revocations, agents };
   return new StoredRegistry(opened, await store.entries.load());
 }
 
 interface StoredRegistryParts
   extends RegistryParts,
-    Pick<Registry, 'federatedBundles' | 'aliases' | 'tokens' | 'relationships' | 'revocations'> {
+    Pick<Registry, 'federatedBundles' | 'aliases' | 'tokens' | 'relationships' | 'revocations' | 'agents'> {
   readonly queue: WriteQueue;
 }
 
@@ -92,6 +99,7 @@ class StoredRegistry implements Registry {
   readonly tokens: Tokens;
   readonly relationships: Relationships;
   readonly revocations: Revocations;
+  readonly agents: Agents;
   readonly #parts: StoredRegistryParts;
   readonly #entries = new Map<string, Entry>();
   readonly #bySpiffeId = new EntriesBySpiffeId();
@@ -116,6 +124,7 @@ class StoredRegistry implements Registry {
     this.tokens = parts.tokens;
     this.relationships = parts.relationships;
     this.revocations = parts.revocations;
+    this.agents = parts.agents;
     for (const entry of entries) this.#put(entry);
   }
 
@@ -157,7 +166,13 @@ class StoredRegistry implements Registry {
   }
 
   match(selectors: ReadonlySet<string>): Entry[] {
-    return this.#live.match(selectors, this.#parts.clock.now());
+    const matching = this.#live.match(selectors, this.#parts.clock.now());
+    return this.#parts.hasAgents === true ? matching.filter((entry) => this.isLocal(entry)) : matching;
+  }
+
+  isLocal({ parentId }: Pick<Entry, 'parentId'>): boolean {
+    if (this.#parts.hasAgents !== true || parentId === '') return true;
+    return parentId === localAgentId(this.trustDomain);
   }
 
   bySpiffeId(spiffeId: string): Entry[] {
@@ -187,13 +202,16 @@ class StoredRegistry implements Registry {
 
   /** The entries of this SPIFFE ID, and those with a template that could render it. */
   #giving(spiffeId: string): Entry[] {
-    return [...this.bySpiffeId(spiffeId), ...this.couldRender(spiffeId as SpiffeId)];
+    const giving = [...this.bySpiffeId(spiffeId), ...this.couldRender(spiffeId as SpiffeId)];
+    return giving.filter((entry) => this.isLocal(entry));
   }
 
   /** All entries. Live ones have their keys in the index. */
   *#keyed(): Iterable<Keyed> {
-    yield* this.#live.filed();
-    for (const entry of this.#entries.values()) if (!this.#live.has(entry.id)) yield keyed(entry);
+    for (const filed of this.#live.filed()) if (this.isLocal(filed.entry)) yield filed;
+    for (const entry of this.#entries.values()) {
+      if (!this.#live.has(entry.id) && this.isLocal(entry)) yield keyed(entry);
+    }
   }
 
   onChange(listener: (changes: readonly EntryChange[]) => void): () => void {
@@ -375,6 +393,11 @@ class StoredRegistry implements Registry {
   #similarTo(input: Pick<EntryInput, 'spiffeId' | 'selectors' | 'parentId'>): Entry | undefined {
     return this.#bySpiffeId.similarTo(input);
   }
+}
+
+/** The parent of entries of the server's own host. */
+export function localAgentId(trustDomain: TrustDomain): string {
+  return `${trustDomainId(trustDomain)}/sidekey/agent/local`;
 }
 
 function refuseTwins(inputs: readonly EntryInput[]): void {

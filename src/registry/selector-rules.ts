@@ -45,7 +45,7 @@ const WEAK_RULE = `${WEAK} can be borrowed by any program of the same user, so o
 export function readSelectors(value: unknown, place: Place, rules: EntryRules): Selector[] | undefined {
   const seen = new Set<string>();
   const selectors = readList(value, place, SELECTORS_RULE, (element, at) => {
-    const selector = readSelector(element, at);
+    const selector = readSelector(element, at, rules);
     if (selector === undefined) return undefined;
     const key = formatSelector(selector);
     if (seen.has(key)) return at.fault(`${redactSelector(selector)} is in the list already`, 'no two are the same');
@@ -66,11 +66,11 @@ export function readSelectors(value: unknown, place: Place, rules: EntryRules): 
   return selectors.sort(compareSelectors);
 }
 
-function readSelector(value: unknown, place: Place): Selector | undefined {
+function readSelector(value: unknown, place: Place, rules: EntryRules): Selector | undefined {
   if (typeof value === 'string') {
     const selector = splitSelector(value);
     if (selector === undefined) return place.fault(`it is ${show(value)}`, SELECTOR_RULE);
-    return check(selector, { type: place, value: place });
+    return check(selector, { type: place, value: place }, rules);
   }
   const object = readObject(value, place, SELECTOR_RULE);
   if (object === undefined) return undefined;
@@ -91,23 +91,31 @@ function readSelector(value: unknown, place: Place): Selector | undefined {
   const type = readText(object.type, places.type, SELECTOR_RULE);
   const text = readText(object.value, places.value, VALUE_RULE);
   if (type === undefined || text === undefined) return undefined;
-  return check(negated ? { type, value: text, negated } : { type, value: text }, places);
+  return check(negated ? { type, value: text, negated } : { type, value: text }, places, rules);
 }
 
 const FIELDS: readonly string[] = ['type', 'value', 'negated'];
 
-function check(selector: Selector, places: { type: Place; value: Place }): Selector | undefined {
+/** Selectors of other hosts: those of workloads that agents attest, and of the agents themselves. */
+const OF_AGENTS: readonly string[] = ['k8s', 'windows', 'x509pop'];
+
+function check(
+  selector: Selector,
+  places: { type: Place; value: Place },
+  { hasAgents = false }: EntryRules,
+): Selector | undefined {
   const { type, value } = selector;
   const known = attestorOf(type);
-  if (known === undefined) {
-    const types = ATTESTORS.map((attestor) => attestor.type);
+  const isOfAgents = hasAgents && OF_AGENTS.includes(type);
+  if (known === undefined && !isOfAgents) {
+    const types = [...ATTESTORS.map((attestor) => attestor.type), ...(hasAgents ? OF_AGENTS : [])];
     const meant = nearest(type, types);
     const hint = meant === undefined ? '' : `; did you mean ${meant}?`;
     return places.type.fault(`${show(type)} is not a selector type here${hint}`, `the types are ${types.join(', ')}`);
   }
   if (value === '') return places.value.fault('it is empty', VALUE_RULE);
   if (value.length > MAX_VALUE_LENGTH) return places.value.fault(`it has ${value.length} characters`, VALUE_RULE);
-  return hasForm(selector, known, places.value) ? selector : undefined;
+  return known === undefined || hasForm(selector, known, places.value) ? selector : undefined;
 }
 
 /** Values may be secret: messages never show text after `=`, or an invalid value of a kind that has secrets. */

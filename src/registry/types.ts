@@ -3,6 +3,7 @@
 import type { Placeholder } from '../attest/index.ts';
 import type { Actor } from '../audit/index.ts';
 import type { Selector, SpiffeId, TrustDomain } from '../spiffe/index.ts';
+import type { Agents } from './agents.ts';
 import type { Aliases } from './aliases.ts';
 import type { Entry } from './entry-fields.ts';
 import type { FederatedBundles } from './federated-bundles.ts';
@@ -83,6 +84,7 @@ export interface Registry {
   readonly tokens: Tokens;
   readonly relationships: Relationships;
   readonly revocations: Revocations;
+  readonly agents: Agents;
   /** Number of entries. */
   readonly size: number;
   /** Number of writes that run or wait. */
@@ -117,7 +119,12 @@ export interface Registry {
    * the same; then with the problem, whose path is `/entries/<index>`
    */
   replaceSource(source: string, inputs: readonly EntryInput[], options?: SourceOptions): Promise<SourceChanges>;
-  /** The live entries whose selectors are all among these. Oldest first, then by id. */
+  /**
+   * Whether the entry is for workloads of this host: all are, unless agents of other hosts attach. Then those are that name
+   * no parent, or `/sidekey/agent/local`.
+   */
+  isLocal(entry: Pick<Entry, 'parentId'>): boolean;
+  /** The live entries of this host whose selectors are all among these. Oldest first, then by id. */
   match(selectors: ReadonlySet<string>): Entry[];
   /**
    * The entries that a caller with these selectors does not get, nearest first; includes expired ones. With a SPIFFE ID,

@@ -44,7 +44,7 @@ export function lookAtHost(config: ServeConfig, log: Log): Host {
   };
   const others = [config.oidcListen, config.federationListen].filter((listen) => listen !== undefined);
   const listeners = ADMIN_LISTENERS + others.length;
-  const plan = planDescriptors(descriptorLimit(), wanted, listeners);
+  const plan = planDescriptors(descriptorLimit(), wanted, listeners, config.agentListen !== undefined);
   warnOfDescriptors(plan, config, log);
   return { kernel, unmapped: readUnmappedIds(), whyContained, whySeenContained, plan };
 }

@@ -9,8 +9,8 @@ import { type CertificateFiles, openCertificateFiles } from '../https/index.ts';
 import type { EntryRules } from '../registry/index.ts';
 import { readDeclared } from './declared-entries.ts';
 
-export function entryRulesOf({ trustDomain, allowWeakSelectors }: ServeConfig): EntryRules {
-  return { trustDomain, allowWeakSelectors };
+export function entryRulesOf({ trustDomain, allowWeakSelectors, agentListen }: ServeConfig): EntryRules {
+  return { trustDomain, allowWeakSelectors, hasAgents: agentListen !== undefined };
 }
 
 export interface Inputs {

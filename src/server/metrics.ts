@@ -1,6 +1,7 @@
 /** What the server counts for `/metrics`, made before the parts that count. */
 
 import { RequestCounts } from '../admin/index.ts';
+import { AgentCounts } from '../agents/index.ts';
 import { AttestationTimes, runningWith } from '../attest/index.ts';
 import { type CertificateAuthority, IssuanceTimes } from '../ca/index.ts';
 import type { ServeConfig } from '../config/index.ts';
@@ -24,6 +25,7 @@ export function createMeters(config: ServeConfig, log: LogCounts, parts: Parts) 
     attestations: new AttestationTimes(runningWith(config).map(({ type }) => type)),
     issuances: new IssuanceTimes(),
     tokens: new TokenCounts(),
+    agents: new AgentCounts(),
     store: new StoreTimes(),
     publishing: new PublishingCounts(),
     requests: new RequestCounts(),

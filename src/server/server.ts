@@ -37,6 +37,7 @@ import { createLog, droppedLogLines, LogCounts } from '../telemetry/index.ts';
 import { createWire } from '../wire/index.ts';
 import { workloadApi } from '../workload-api/index.ts';
 import { adminCaller } from './admin-caller.ts';
+import { listenForAgents } from './agents.ts';
 import { meantSelector, openAttestors, whyNoCallerHas } from './attestors.ts';
 import { Backups } from './backup.ts';
 import { takeEntries, warnOfDeclared } from './declared-entries.ts';
@@ -386,6 +387,8 @@ async function start(
   publishedBundle = await publishBundle(context, {
     ...{ ca, registry, tls: endpointTls, maxConnections: plan.adminConnections },
   });
+  const maxConnections = plan.agentConnections;
+  await listenForAgents(context, ledger, { registry, ca, jwtSvids, turns, maxConnections, onRefused });
   await mayGoOn();
   const { socket, socketMode, socketGroup } = config;
   parts.own(await listenOnSocket(pipe.server, { path: socket, mode: socketMode, group: socketGroup }));

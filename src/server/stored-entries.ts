@@ -12,7 +12,7 @@ import type { Parts } from './parts.ts';
 export interface StoredEntriesParts {
   /** Without symbolic links. */
   readonly dataDir: string;
-  readonly config: Pick<ServeConfig, 'trustDomain' | 'newRoot' | 'upstream' | 'offlineRoot'>;
+  readonly config: Pick<ServeConfig, 'trustDomain' | 'newRoot' | 'upstream' | 'offlineRoot' | 'agentListen'>;
   readonly clock: Clock;
   readonly log: Log;
   readonly parts: Parts;
@@ -60,7 +60,9 @@ export async function openStoredEntries({
   const file = (await instead?.(database)) ?? database;
   const store = parts.own(openSqliteStore({ path: file, trustDomain, onMigrated, times }));
   onStore?.(store);
-  const registry = parts.own(await openRegistry({ store, trustDomain, clock, log }));
+  const registry = parts.own(
+    await openRegistry({ store, trustDomain, clock, log, hasAgents: config.agentListen !== undefined }),
+  );
   // The first start may have ended before it made the authorities; then the database is empty. An upstream makes no new root.
   const makesRoot = config.upstream === 'self' && !config.offlineRoot;
   if (makesRoot && !hasCa && (registry.size > 0 || (await store.issuances.newest({ limit: 1 })).length > 0)) {

@@ -1,7 +1,6 @@
 /** One gRPC call on its HTTP/2 stream. */
 
 import type { ServerHttp2Stream } from 'node:http2';
-import type { Peer } from '../attest/index.ts';
 import type { Clock, Deadline } from '../base/index.ts';
 import { LimitError, type MemoryBudget, type MemoryHolder, type Owner } from '../limits/index.ts';
 import type { LimitName, Log } from '../telemetry/index.ts';
@@ -21,11 +20,12 @@ import {
   StatusError,
   type StreamConnection,
   type StreamHandler,
+  type WirePeer,
 } from './types.ts';
 
 /** The services that a call uses of its connection. */
-export interface CallConnection extends StreamConnection {
-  readonly peer: Peer;
+export interface CallConnection<P extends WirePeer> extends StreamConnection {
+  readonly peer: P;
   readonly clock: Clock;
   readonly log: Log;
   readonly buffers: MessageBuffers;
@@ -50,10 +50,10 @@ export const CALL_BYTES = 12 * 1024;
 /** Maximum number of bytes that arrive on a stream while it is not read: its HTTP/2 flow-control window. */
 const WINDOW_BYTES = 64 * 1024;
 
-export class Http2Call implements OpeningCall, Sink, Holdings, MemoryHolder {
-  readonly peer: Peer;
-  readonly method: Method;
-  readonly #caller: CallConnection;
+export class Http2Call<P extends WirePeer> implements OpeningCall<P>, Sink, Holdings, MemoryHolder {
+  readonly peer: P;
+  readonly method: Method<P>;
+  readonly #caller: CallConnection<P>;
   readonly #stream: ServerHttp2Stream;
   readonly #reader: MessageReader;
   #handler: StreamHandler | undefined;
@@ -74,7 +74,7 @@ export class Http2Call implements OpeningCall, Sink, Holdings, MemoryHolder {
   /** Reject the promises of {@link untilEnd} that are pending. */
   #pending: Set<() => void> | undefined;
 
-  constructor(stream: ServerHttp2Stream, method: Method, caller: CallConnection) {
+  constructor(stream: ServerHttp2Stream, method: Method<P>, caller: CallConnection<P>) {
     this.peer = caller.peer;
     this.method = method;
     this.#caller = caller;
@@ -121,7 +121,7 @@ export class Http2Call implements OpeningCall, Sink, Holdings, MemoryHolder {
   }
 
   /** Opens the call and starts to read the request. */
-  serve({ timeout, metadata }: RequestHead): void {
+  serve({ timeout, metadata }: Pick<RequestHead<P>, 'timeout' | 'metadata'>): void {
     if (timeout !== undefined) {
       const passed = () => this.end(Status.DEADLINE_EXCEEDED, 'the time limit of the client (grpc-timeout) has passed');
       this.#deadline = this.#caller.clock.after(timeout, passed);

@@ -3,7 +3,6 @@
 import http2, { type IncomingHttpHeaders, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
 import type net from 'node:net';
 import type { Duplex } from 'node:stream';
-import type { Peer } from '../attest/index.ts';
 import type { Clock } from '../base/index.ts';
 import { LimitError, type MemoryBudget, type Quota, type Reader, type Turns } from '../limits/index.ts';
 import { type LimitName, type Log, ownedLog } from '../telemetry/index.ts';
@@ -13,11 +12,11 @@ import { keepAlive } from './keepalive.ts';
 import type { MessageBuffers } from './message-buffers.ts';
 import { isRefusal, type RequestHead, readRequestHead } from './request-head.ts';
 import { statusOf } from './status.ts';
-import { type Method, Status, StatusError } from './types.ts';
+import { type Method, Status, StatusError, type WirePeer } from './types.ts';
 
 /** The parts that all connections share. */
-export interface ConnectionParts {
-  readonly methods: ReadonlyMap<string, Method>;
+export interface ConnectionParts<P extends WirePeer> {
+  readonly methods: ReadonlyMap<string, Method<P>>;
   readonly quota: Quota;
   readonly memory: MemoryBudget;
   readonly turns: Turns;
@@ -32,20 +31,22 @@ export interface ConnectionParts {
  * milliseconds.
  */
 const CUT_MS = 500;
+/** A retired connection whose calls do not end is closed after this time, in milliseconds. */
+const RETIRE_MS = 30_000;
 
-export class Connection implements CallConnection {
-  readonly peer: Peer;
-  readonly #parts: ConnectionParts;
+export class Connection<P extends WirePeer> implements CallConnection<P> {
+  readonly peer: P;
+  readonly #parts: ConnectionParts<P>;
   readonly #socket: net.Socket;
   readonly #reading: Reader;
   readonly #session: ServerHttp2Session;
-  readonly #calls = new Set<Http2Call>();
+  readonly #calls = new Set<Http2Call<P>>();
   /** Set once no more calls are accepted: the reason. */
   #ended: string | undefined;
   #streamCount = 0;
 
   /** @param transport the socket, or a filter in front of it */
-  constructor(socket: net.Socket, transport: net.Socket | Duplex, peer: Peer, reading: Reader, parts: ConnectionParts) {
+  constructor(socket: net.Socket, transport: net.Socket | Duplex, peer: P, reading: Reader, parts: ConnectionParts<P>) {
     this.peer = peer;
     this.#parts = parts;
     this.#socket = socket;
@@ -132,6 +133,12 @@ export class Connection implements CallConnection {
     this.#session.close();
   }
 
+  /** Tells the client to open no more calls (GOAWAY), and closes the connection when its calls have ended. */
+  retire(): void {
+    this.#session.close();
+    if (this.#calls.size > 0) this.#parts.clock.after(RETIRE_MS, () => this.peer.close());
+  }
+
   #open(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, rawHeaders: readonly string[]): void {
     // 'close' follows and does all that is needed. A stream may be destroyed before it is announced, and emit its error then.
     stream.on('error', ignore);
@@ -164,7 +171,7 @@ export class Connection implements CallConnection {
     call.serve(head);
   }
 
-  #admit(stream: ServerHttp2Stream, { method, keptBytes }: RequestHead): Http2Call | undefined {
+  #admit(stream: ServerHttp2Stream, { method, keptBytes }: RequestHead<P>): Http2Call<P> | undefined {
     const call = new Http2Call(stream, method, this);
     try {
       if (this.#ended !== undefined) throw new StatusError(Status.UNAVAILABLE, this.#ended);
@@ -181,7 +188,7 @@ export class Connection implements CallConnection {
     return call;
   }
 
-  #leave(call: Http2Call): void {
+  #leave(call: Http2Call<P>): void {
     this.#calls.delete(call);
     if (isStreaming(call.method)) this.#streamCount -= 1;
     this.#parts.quota.close(this.peer.owner);
@@ -205,7 +212,7 @@ export class Connection implements CallConnection {
   }
 }
 
-function isStreaming({ kind }: Method): boolean {
+function isStreaming({ kind }: Pick<Method, 'kind'>): boolean {
   return kind !== 'unary';
 }
 

@@ -13,5 +13,6 @@ export {
   type StreamConnection,
   type StreamEnd,
   type StreamHandler,
+  type WirePeer,
 } from './types.ts';
 export { createWire } from './wire.ts';

@@ -9,16 +9,21 @@ import {
   type Stream,
   type StreamEnd,
   type StreamHandler,
+  type WirePeer,
 } from './types.ts';
 
 /** A call that is being opened. */
-export interface OpeningCall extends Stream {
+export interface OpeningCall<P extends WirePeer> extends Stream<P> {
   /** Ends the call with the status of an error. */
   fail(error: unknown): void;
 }
 
 /** @throws whatever the method throws */
-export function openCall(method: Method, call: OpeningCall, metadata: Metadata): StreamHandler {
+export function openCall<P extends WirePeer>(
+  method: Method<P>,
+  call: OpeningCall<P>,
+  metadata: Metadata,
+): StreamHandler {
   switch (method.kind) {
     case 'bidirectional':
       return method.open(call, metadata);
@@ -43,14 +48,14 @@ type Start = (request: Uint8Array, metadata: Metadata) => StreamEnd | undefined;
  * @see https://github.com/grpc/grpc/blob/master/doc/statuscodes.md "Request cardinality violation"
  */
 class SingleRequest implements StreamHandler {
-  readonly #call: Stream;
+  readonly #call: Stream<WirePeer>;
   readonly #start: Start;
   /** Kept, and charged, until the method starts. */
   #metadata: Metadata | undefined;
   #request: Uint8Array | undefined;
   #started: StreamEnd | undefined;
 
-  constructor(call: Stream, metadata: Metadata, start: Start) {
+  constructor(call: Stream<WirePeer>, metadata: Metadata, start: Start) {
     call.hold(metadata.size);
     this.#call = call;
     this.#metadata = metadata;

@@ -5,11 +5,11 @@
 
 import type { IncomingHttpHeaders } from 'node:http2';
 import { headersSize, RequestMetadata } from './metadata.ts';
-import { type Metadata, type Method, Status, type StatusCode, type StatusDetail } from './types.ts';
+import { type Metadata, type Method, Status, type StatusCode, type StatusDetail, type WirePeer } from './types.ts';
 
 /** The method, the metadata and the options of a call. */
-export interface RequestHead {
-  readonly method: Method;
+export interface RequestHead<P extends WirePeer> {
+  readonly method: Method<P>;
   readonly metadata: Metadata;
   /**
    * The size of the headers that node:http2 keeps while the stream is open, in bytes: `:scheme`, and `:authority` or
@@ -49,11 +49,11 @@ const MOST_QUOTED = 200;
  *
  * @param rawHeaders the same headers as names and values in turn, each as often as it was sent
  */
-export function readRequestHead(
+export function readRequestHead<P extends WirePeer>(
   headers: IncomingHttpHeaders,
   rawHeaders: readonly string[],
-  methods: ReadonlyMap<string, Method>,
-): RequestHead | CallRefusal {
+  methods: ReadonlyMap<string, Method<P>>,
+): RequestHead<P> | CallRefusal {
   if (headers[':method'] !== 'POST') return { httpStatus: 405 };
   if (!CONTENT_TYPE.test(headers['content-type'] ?? '')) return { httpStatus: 415 };
   // Node applies the limit that the server announces only once the client has confirmed it.
@@ -85,7 +85,7 @@ export function readRequestHead(
   return { method, metadata, keptBytes, timeout: milliseconds <= LONGEST_TIMEOUT_MS ? milliseconds : undefined };
 }
 
-export function isRefusal(head: RequestHead | CallRefusal): head is CallRefusal {
+export function isRefusal<P extends WirePeer>(head: RequestHead<P> | CallRefusal): head is CallRefusal {
   return !('method' in head);
 }
 

@@ -1,6 +1,7 @@
 /** The interface of the gRPC server: methods with undecoded messages, the metadata of a call, and its peer. */
 
 import type { Peer } from '../attest/index.ts';
+import type { Owner } from '../limits/index.ts';
 import type { LimitName } from '../telemetry/index.ts';
 
 /** The status codes of gRPC. @see https://github.com/grpc/grpc/blob/master/doc/statuscodes.md */
@@ -55,9 +56,22 @@ export class StatusError extends Error {
 /** The bytes of a message, whole or in parts. */
 export type Message = Uint8Array | readonly Uint8Array[];
 
+/** The client of a connection, as far as the wire knows it: a {@link Peer} on the pipe, or an agent on another host. */
+export interface WirePeer {
+  /** For the log. */
+  readonly id: string;
+  /** What its use is charged to. */
+  readonly owner: Owner;
+  readonly gone: boolean;
+  /** Calls the listener once, when {@link gone} becomes true, or in the next tick if it is. */
+  onGone(listener: () => void): void;
+  /** Closes the connection. */
+  close(): void;
+}
+
 /** A call: its peer and its memory account. */
-export interface Call {
-  readonly peer: Peer;
+export interface Call<P extends WirePeer = Peer> {
+  readonly peer: P;
   /**
    * Charges memory for the call to its owner, in bytes. Unreleased memory is released when the call's HTTP/2 stream
    * closes.
@@ -106,7 +120,7 @@ export interface StreamConnection {
 }
 
 /** The server's side of a stream of messages. */
-export interface Stream extends Call {
+export interface Stream<P extends WirePeer = Peer> extends Call<P> {
   /** The same object for all streams of a connection. */
   readonly connection: StreamConnection;
   /**
@@ -143,21 +157,21 @@ export interface StreamHandler extends StreamEnd {
  *
  * The metadata keeps all headers of the request in memory, so a long stream keeps only what it needs of it.
  */
-export type Method = UnaryMethod | ServerStreamMethod | BidirectionalMethod;
+export type Method<P extends WirePeer = Peer> = UnaryMethod<P> | ServerStreamMethod<P> | BidirectionalMethod<P>;
 
-export interface UnaryMethod {
+export interface UnaryMethod<P extends WirePeer = Peer> {
   readonly path: string;
   readonly kind: 'unary';
-  call(call: Call, request: Uint8Array, metadata: Metadata): Promise<Message>;
+  call(call: Call<P>, request: Uint8Array, metadata: Metadata): Promise<Message>;
 }
 
-export interface ServerStreamMethod {
+export interface ServerStreamMethod<P extends WirePeer = Peer> {
   readonly path: string;
   readonly kind: 'server-stream';
-  open(stream: Stream, request: Uint8Array, metadata: Metadata): StreamEnd;
+  open(stream: Stream<P>, request: Uint8Array, metadata: Metadata): StreamEnd;
 }
 
-export interface BidirectionalMethod {
+export interface BidirectionalMethod<P extends WirePeer = Peer> {
   readonly path: string;
   readonly kind: 'bidirectional';
   /**
@@ -166,5 +180,5 @@ export interface BidirectionalMethod {
    * call's message ([why](../../docs/decisions/borrowed-messages.md)).
    */
   readonly borrowsMessages?: true;
-  open(stream: Stream, metadata: Metadata): StreamHandler;
+  open(stream: Stream<P>, metadata: Metadata): StreamHandler;
 }

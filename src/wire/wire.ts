@@ -10,23 +10,34 @@ import { Connection, type ConnectionParts } from './connection.ts';
 import { MessageBuffers } from './message-buffers.ts';
 import { MAX_HEADER_BYTES } from './request-head.ts';
 import { openTransport } from './transport.ts';
-import type { Method } from './types.ts';
+import type { Method, WirePeer } from './types.ts';
 
-export interface WireOptions {
-  readonly methods: readonly Method[];
+export interface WireOptions<P extends WirePeer = Peer> {
+  readonly methods: readonly Method<P>[];
   readonly clock: Clock;
   readonly log: Log;
   readonly quota: Quota;
   readonly memory: MemoryBudget;
   readonly turns: Turns;
+  /** Limits of each connection; by default those of the pipe. */
+  readonly sessions?: SessionLimits;
 }
 
-export interface Wire {
+export interface SessionLimits {
+  /** In MB. */
+  readonly memory: number;
+  /** Maximum number of calls at once that clients are told of. */
+  readonly streams: number;
+}
+
+export interface Wire<P extends WirePeer = Peer> {
   /**
    * Serves an accepted connection. Call in the tick in which it was accepted.
    * @param reading pauses and resumes reading from the socket
    */
-  inject(socket: net.Socket, peer: Peer, reading: Reader): void;
+  inject(socket: net.Socket, peer: P, reading: Reader): void;
+  /** Tells the client to open no more calls on its connection, and closes that when its calls have ended. */
+  retire(peer: P): void;
   /** The number of open streams. */
   readonly streamCount: number;
   /**
@@ -51,12 +62,17 @@ const SESSION_OPTIONS: http2.ServerSessionOptions = {
   maxSessionInvalidFrames: 10,
 };
 
+function limitedTo({ memory, streams }: SessionLimits): http2.ServerSessionOptions {
+  const settings = { ...SESSION_OPTIONS.settings, maxConcurrentStreams: streams };
+  return { ...SESSION_OPTIONS, settings, maxSessionMemory: memory };
+}
+
 /** Maximum time for the first bytes of a client, in milliseconds. */
 const FIRST_BYTES_MS = 20_000;
 
-export function createWire(options: WireOptions): Wire {
-  const { clock, log } = options;
-  const parts: ConnectionParts = {
+export function createWire<P extends WirePeer = Peer>(options: WireOptions<P>): Wire<P> {
+  const { clock, log, sessions } = options;
+  const parts: ConnectionParts<P> = {
     methods: new Map(options.methods.map((method) => [method.path, method])),
     quota: options.quota,
     memory: options.memory,
@@ -64,11 +80,11 @@ export function createWire(options: WireOptions): Wire {
     buffers: new MessageBuffers(),
     clock,
     log,
-    sessionOptions: SESSION_OPTIONS,
+    sessionOptions: sessions === undefined ? SESSION_OPTIONS : limitedTo(sessions),
   };
   /** Clients whose first bytes have not arrived. */
-  const opening = new Set<Peer>();
-  const connections = new Set<Connection>();
+  const opening = new Set<P>();
+  const connections = new Set<Connection<P>>();
   const allClosed = Promise.withResolvers<void>();
   let closing: Promise<void> | undefined;
 
@@ -91,6 +107,10 @@ export function createWire(options: WireOptions): Wire {
           if (connections.size === 0 && closing !== undefined) allClosed.resolve();
         });
       });
+    },
+    retire(peer) {
+      for (const connection of connections) if (connection.peer === peer) connection.retire();
+      if (opening.has(peer)) peer.close();
     },
     get streamCount() {
       let count = 0;

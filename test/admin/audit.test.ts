@@ -138,6 +138,12 @@ const CHANGES: Readonly<Record<string, (ask: Asks) => Promise<Partial<Row>[]>>> 
       { action: 'token.deleted', target: 'ci', before: tokenShown(body), after: undefined },
     ];
   },
+  'POST /v1/agents/tokens': async ({ ask }) => {
+    const { body } = await ask('POST', '/v1/agents/tokens', { ttl: 60, spiffe_id: WEB });
+    const target = body.agent_id.split('/').at(-1);
+    const after = { alias: WEB, expires_at: body.expires_at };
+    return [{ action: 'agent.token_created', target, before: undefined, after }];
+  },
   'PUT /v1/log-level': async ({ ask }) => {
     await ask('PUT', '/v1/log-level', { level: 'debug' });
     await ask('PUT', '/v1/log-level', { level: 'info' });
@@ -162,6 +168,8 @@ const OF_PAGE = [
   ...['POST /v1/page/links', 'POST /v1/page/session'],
   ...['DELETE /v1/page/session', 'DELETE /v1/page/sessions/{id}'],
 ];
+/** `agents.test.ts` has their rows. */
+const OF_AGENTS = ['DELETE /v1/agents/{id}', 'POST /v1/agents/{id}/ban'];
 /** Keys leave by it, over the Unix socket alone. */
 const BACKUP = 'POST /v1/backup';
 /** They change nothing. */
@@ -239,7 +247,7 @@ describe('the audit', () => {
     );
     assert.deepEqual(
       changing.filter((one) => !HARMLESS.includes(one)).toSorted(),
-      [...Object.keys(CHANGES), ...OF_AUTHORITIES, ...OF_REVOCATIONS, ...OF_PAGE, BACKUP].toSorted(),
+      [...Object.keys(CHANGES), ...OF_AUTHORITIES, ...OF_REVOCATIONS, ...OF_AGENTS, ...OF_PAGE, BACKUP].toSorted(),
     );
   });
 

@@ -41,6 +41,7 @@ test('the OpenAPI document names every route with its parameters and bodies', as
     Object.keys(methods as object).map((method) => `${method.toUpperCase()} ${path}`),
   );
   assert.deepEqual(routes.sort(), [
+    'DELETE /v1/agents/{id}',
     'DELETE /v1/aliases/{host}',
     'DELETE /v1/bundles/{trust_domain}',
     'DELETE /v1/ca/carried/{id}',
@@ -54,6 +55,8 @@ test('the OpenAPI document names every route with its parameters and bodies', as
     'GET /metrics',
     'GET /openapi.json',
     'GET /readyz',
+    'GET /v1/agents',
+    'GET /v1/agents/{id}',
     'GET /v1/aliases',
     'GET /v1/aliases/{host}',
     'GET /v1/audit',
@@ -82,6 +85,8 @@ test('the OpenAPI document names every route with its parameters and bodies', as
     'GET /v1/revocations',
     'GET /v1/tokens',
     'PATCH /v1/entries/{id}',
+    'POST /v1/agents/tokens',
+    'POST /v1/agents/{id}/ban',
     'POST /v1/backup',
     'POST /v1/ca/carried',
     'POST /v1/ca/import',

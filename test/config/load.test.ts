@@ -85,6 +85,9 @@ test('root needs a trust domain only', async () => {
     federationPublishFile: undefined,
     federationAllow: [],
     federationMinRefresh: 60,
+    agentListen: undefined,
+    agentX509popCa: undefined,
+    agentTtl: 3_600,
     maxJwtAudiences: 32,
     maxJwtSvidsPerSecondPerId: 50,
     maxCachedJwtSvidsPerId: 1_000,
@@ -199,6 +202,9 @@ federationRefreshHint: 10m
 federationPublishFile: bundle.json
 federationAllow: [10.1.0.0/16, 'fd00::/8']
 federationMinRefresh: 5s
+agentListen: 0.0.0.0:8081
+agentX509popCa: agents.crt
+agentTtl: 2h
 maxJwtAudiences: 4
 maxJwtSvidsPerSecondPerId: 9
 maxCachedJwtSvidsPerId: 0
@@ -238,6 +244,7 @@ sdsAllBundlesName: roots
     'old-passphrase',
     'oidc.crt',
     'oidc.key',
+    'agents.crt',
   ])
     writeFileSync(path.join(folder, name), '');
   assert.deepEqual(
@@ -295,6 +302,9 @@ sdsAllBundlesName: roots
         { address: 'fd00::', prefix: 8 },
       ],
       federationMinRefresh: 5,
+      agentListen: { host: '0.0.0.0', port: 8081 },
+      agentX509popCa: path.join(folder, 'agents.crt'),
+      agentTtl: 7_200,
       maxJwtAudiences: 4,
       maxJwtSvidsPerSecondPerId: 9,
       maxCachedJwtSvidsPerId: 0,

@@ -21,6 +21,9 @@ const ELSEWHERE: ReadonlySet<string> = new Set([
   'sidekey_rotation_start_timestamp_seconds',
   'sidekey_rotation_due_timestamp_seconds',
   'sidekey_upstream_problem',
+  // With a federation relationship; this server has none.
+  'sidekey_federation_oldest_fetch_timestamp_seconds',
+  'sidekey_federation_most_failures',
 ]);
 
 /** The family of a sample: without the suffix of a histogram. */

@@ -74,6 +74,11 @@ describe('monitoring/', () => {
 /** Details of others that are shown, or constants. */
 const NOT_SHOWN = [
   'process_start_time_seconds',
+  'sidekey_agent_attestations_total',
+  'sidekey_agent_connections_refused_total',
+  'sidekey_agent_denials_total',
+  'sidekey_agent_svids_total',
+  'sidekey_agents',
   'sidekey_bundle_sequence_number',
   'sidekey_bundle_endpoint_certificate_expiry_timestamp_seconds',
   'sidekey_bundle_endpoint_requests_total',

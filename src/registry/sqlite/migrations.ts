@@ -188,6 +188,30 @@ export const MIGRATIONS: readonly string[] = [
     revision           INTEGER NOT NULL
   ) STRICT;
   `,
+  `
+  CREATE TABLE agents (
+    id               TEXT PRIMARY KEY,
+    attestation_type TEXT NOT NULL,
+    selectors        TEXT NOT NULL,
+    alias            TEXT NOT NULL,
+    serial           TEXT NOT NULL,
+    not_after        INTEGER NOT NULL,
+    new_serial       TEXT NOT NULL,
+    new_not_after    INTEGER NOT NULL,
+    can_reattest     INTEGER NOT NULL,
+    banned           INTEGER NOT NULL,
+    version          TEXT NOT NULL,
+    created_at       INTEGER NOT NULL,
+    revision         INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE join_tokens (
+    hash       TEXT PRIMARY KEY,
+    alias      TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    revision   INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];
 
 /**

@@ -1,5 +1,6 @@
 /** A table of named objects; the common part of the tables of bundles and aliases. */
 
+import type { AuditEvent } from '../../audit/index.ts';
 import type { StoreChange } from '../store/change-feed.ts';
 import { noSuchName, staleName } from '../store/conflict.ts';
 import type { NamedStore, Revisioned } from '../store/named-store.ts';
@@ -19,8 +20,10 @@ export interface NamedTableParts<T, Row> {
 
 export interface NamedTable<T> {
   readonly store: NamedStore<T>;
-  /** Inside a transaction. */
+  /** As the methods of the store, inside a transaction. */
   get(name: string): Revisioned<T> | undefined;
+  put(value: T, replaces: number | undefined, events?: readonly AuditEvent[]): number;
+  delete(name: string, revision: number, events?: readonly AuditEvent[]): void;
 }
 
 /** A revision is the number of the change that created it, since change numbers are never reused. */
@@ -35,7 +38,7 @@ export function namedTable<T, Row>(
   const insert = db.prepare<[Stored]>(
     `INSERT INTO ${table} (${stored.join(', ')}) VALUES (${stored.map((column) => `@${column}`).join(', ')})`,
   );
-  const remove = db.prepare<[string]>(`DELETE FROM ${table} WHERE ${key} = ?`);
+  const removeRow = db.prepare<[string]>(`DELETE FROM ${table} WHERE ${key} = ?`);
   const all = db.prepare<[], Stored>(`SELECT ${stored.join(', ')} FROM ${table}`);
   const one = db.prepare<[string], Stored>(`SELECT ${stored.join(', ')} FROM ${table} WHERE ${key} = ?`);
 
@@ -51,7 +54,22 @@ export function namedTable<T, Row>(
     const present = one.get(name)?.revision;
     if (present !== given)
       throw present === undefined ? noSuchName(what, name) : staleName(what, name, { present, given });
-    if (given !== undefined) remove.run(name);
+    if (given !== undefined) removeRow.run(name);
+  };
+
+  const put: NamedTable<T>['put'] = (value, replaces, events = []) => {
+    const row = toRow(value);
+    const name = String(row[key]);
+    removeRevision(name, replaces);
+    const revision = logs.changes.note(what, [name]);
+    insert.run({ ...row, revision });
+    logs.audit.add(events);
+    return revision;
+  };
+  const remove: NamedTable<T>['delete'] = (name, revision, events = []) => {
+    removeRevision(name, revision);
+    logs.changes.note(what, [name]);
+    logs.audit.add(events);
   };
 
   return {
@@ -59,24 +77,11 @@ export function namedTable<T, Row>(
       const row = one.get(name);
       return row && versioned(row);
     },
+    ...{ put, delete: remove },
     store: {
       load: async () => read(() => all.all().map(versioned)),
-      put: async (value, replaces, events = []) =>
-        write(() => {
-          const row = toRow(value);
-          const name = String(row[key]);
-          removeRevision(name, replaces);
-          const revision = logs.changes.note(what, [name]);
-          insert.run({ ...row, revision });
-          logs.audit.add(events);
-          return revision;
-        }),
-      delete: async (name, revision, events = []) =>
-        write(() => {
-          removeRevision(name, revision);
-          logs.changes.note(what, [name]);
-          logs.audit.add(events);
-        }),
+      put: async (...given) => write(() => put(...given)),
+      delete: async (...given) => write(() => remove(...given)),
     },
   };
 }

@@ -7,6 +7,7 @@ import type { TrustDomain } from '../../spiffe/index.ts';
 import type { Store } from '../store/store.ts';
 import type { StoreTimes } from '../store/store-times.ts';
 import { accessTo, damaged, storeError } from './access.ts';
+import { agentTable, joinTokenTable } from './agent-tables.ts';
 import { aliasTable } from './alias-table.ts';
 import { auditTable } from './audit-table.ts';
 import { bundleTable } from './bundle-table.ts';
@@ -88,6 +89,8 @@ function prepare(db: Database, file: string, options: SqliteStoreOptions): void 
     'aliases',
     'tokens',
     'relationships',
+    'agents',
+    'join_tokens',
     'revocations',
     'changes',
   ]) {
@@ -130,6 +133,8 @@ function storeOf(db: Database, { path, trustDomain, times, keptChanges = KEPT_CH
   const aliases = aliasTable(access, logs, trustDomain);
   const tokens = tokenTable(access, logs);
   const relationships = relationshipTable(access, logs, trustDomain);
+  const agents = agentTable(access, logs, trustDomain);
+  const joinTokens = joinTokenTable(access, logs, trustDomain);
   const revocations = revocationTable(access, logs);
   return {
     entries: entries.store,
@@ -137,6 +142,16 @@ function storeOf(db: Database, { path, trustDomain, times, keptChanges = KEPT_CH
     aliases: aliases.store,
     tokens: tokens.store,
     relationships: relationships.store,
+    agents: {
+      ...agents.store,
+      join: async (agent, replaces, used, events) =>
+        access.write(() => {
+          const revision = agents.put(agent, replaces, events);
+          joinTokens.delete(used.hash, used.revision, used.events);
+          return revision;
+        }),
+    },
+    joinTokens: joinTokens.store,
     revocations: revocations.store,
     issuances: issuanceTable(access, audit.log),
     decisions: decisionTable(access),
@@ -147,6 +162,8 @@ function storeOf(db: Database, { path, trustDomain, times, keptChanges = KEPT_CH
       alias: aliases.get,
       token: tokens.get,
       relationship: relationships.get,
+      agent: agents.get,
+      'join token': joinTokens.get,
       revocation: revocations.get,
     }),
     snapshot: (to, onFixed, signal) => snapshotDatabase(path, to, onFixed, signal),

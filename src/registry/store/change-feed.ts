@@ -5,6 +5,7 @@
  */
 
 import type { Revocation } from '../../base/index.ts';
+import type { Agent, JoinToken } from '../agent.ts';
 import type { Alias } from '../alias.ts';
 import type { Entry } from '../entry-fields.ts';
 import type { FederatedBundle } from '../federated-bundle.ts';
@@ -39,7 +40,8 @@ export interface ChangePage {
 
 /**
  * `name` is the entry's id, the bundle's trust domain, the alias's host, the token's name, the relationship's trust
- * domain or the serial number of a revoked certificate. `now` is the value when the page was read, which may be newer than the change; undefined: it was deleted.
+ * domain, the agent's SPIFFE ID, the join token's hash or the serial number of a revoked certificate. `now` is the value
+ * when the page was read, which may be newer than the change; undefined: it was deleted.
  */
 export type StoreChange =
   | { readonly of: 'entry'; readonly name: string; readonly now: Entry | undefined }
@@ -47,4 +49,6 @@ export type StoreChange =
   | { readonly of: 'alias'; readonly name: string; readonly now: Revisioned<Alias> | undefined }
   | { readonly of: 'token'; readonly name: string; readonly now: Revisioned<Token> | undefined }
   | { readonly of: 'relationship'; readonly name: string; readonly now: Revisioned<Relationship> | undefined }
+  | { readonly of: 'agent'; readonly name: string; readonly now: Revisioned<Agent> | undefined }
+  | { readonly of: 'join token'; readonly name: string; readonly now: Revisioned<JoinToken> | undefined }
   | { readonly of: 'revocation'; readonly name: string; readonly now: Revocation | undefined };

@@ -4,6 +4,8 @@
  * `test/registry/store-conformance.ts`.
  */
 
+import type { JoinToken } from '../agent.ts';
+import type { AgentStore } from './agent-store.ts';
 import type { AliasStore } from './alias-store.ts';
 import type { AuditStore } from './audit-store.ts';
 import type { BundleStore } from './bundle-store.ts';
@@ -11,6 +13,7 @@ import type { ChangeFeed } from './change-feed.ts';
 import type { DecisionStore } from './decision-store.ts';
 import type { EntryStore } from './entry-store.ts';
 import type { IssuanceStore } from './issuance-store.ts';
+import type { NamedStore } from './named-store.ts';
 import type { RelationshipStore } from './relationship-store.ts';
 import type { RevocationStore } from './revocation-store.ts';
 import type { TokenStore } from './token-store.ts';
@@ -21,11 +24,13 @@ export interface Store {
   readonly aliases: AliasStore;
   readonly tokens: TokenStore;
   readonly relationships: RelationshipStore;
+  readonly agents: AgentStore;
+  readonly joinTokens: NamedStore<JoinToken>;
   readonly revocations: RevocationStore;
   readonly issuances: IssuanceStore;
   readonly decisions: DecisionStore;
   readonly audit: AuditStore;
-  /** Changes of entries, bundles, aliases, tokens, relationships and revocations. */
+  /** Changes of all but issuances, decisions and the audit. */
   readonly changes: ChangeFeed;
   /**
    * Copies everything to a new file, mode 0600, while the store is used.

@@ -6,7 +6,7 @@ import type { Revisioned } from '../../../src/registry/store/named-store.ts';
 import type { Store } from '../../../src/registry/store/store.ts';
 import type { MakeDatabase } from './conformance.ts';
 import { revocation } from './revocations.ts';
-import { alias, bundle, entry, next, relationship, write } from './values.ts';
+import { agent, agentId, alias, bundle, entry, joinToken, next, relationship, write } from './values.ts';
 
 /** `entry a`, or `entry a deleted`. */
 function brief({ of, name, now }: StoreChange): string {
@@ -133,7 +133,9 @@ export function testChangeFeed(database: MakeDatabase): void {
     const name = fc.constantFrom('a', 'b', 'c', 'd');
     const step = fc.record({
       by: fc.constantFrom(0, 1),
-      of: fc.constantFrom('entry', 'bundle', 'alias', 'relationship', 'revocation', 'follow'),
+      of: fc.constantFrom(
+        ...(['entry', 'bundle', 'alias', 'relationship', 'agent', 'join token', 'revocation', 'follow'] as const),
+      ),
       name,
       remove: fc.boolean(),
       limit: fc.integer({ min: 1, max: 4 }),
@@ -165,6 +167,8 @@ async function everything(store: Store): Promise<Everything> {
   for (const one of await store.bundles.load()) all.set(`bundle ${one.value.trustDomain}`, one);
   for (const one of await store.aliases.load()) all.set(`alias ${one.value.host}`, one);
   for (const one of await store.relationships.load()) all.set(`relationship ${one.value.trustDomain}`, one);
+  for (const one of await store.agents.load()) all.set(`agent ${one.value.id}`, one);
+  for (const one of await store.joinTokens.load()) all.set(`join token ${one.value.hash}`, one);
   for (const one of await store.revocations.load()) all.set(`revocation ${one.serial}`, one);
   return all;
 }
@@ -218,6 +222,18 @@ async function change(store: Store, of: StoreChange['of'], name: string, remove:
     const before = (await store.revocations.load()).find((one) => one.serial === serial);
     if (before === undefined) return store.revocations.add([revocation(serial)]);
     return remove ? store.revocations.remove([before]) : undefined;
+  }
+  if (of === 'agent') {
+    const before = (await store.agents.load()).find(({ value }) => value.id === agentId(name));
+    if (before !== undefined && remove) return store.agents.delete(before.value.id, before.revision);
+    await store.agents.put(agent(name, before !== undefined), before?.revision);
+    return;
+  }
+  if (of === 'join token') {
+    const before = (await store.joinTokens.load()).find(({ value }) => value.hash === name);
+    if (before !== undefined && remove) return store.joinTokens.delete(name, before.revision);
+    await store.joinTokens.put(joinToken(name, before !== undefined), before?.revision);
+    return;
   }
   const host = `${name}.example`;
   const named = { bundle: store.bundles, alias: store.aliases, relationship: store.relationships, token: store.tokens }[

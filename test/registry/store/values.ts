@@ -3,13 +3,14 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import type { SidekeyError } from '../../../src/base/errors.ts';
+import type { Agent, JoinToken } from '../../../src/registry/agent.ts';
 import type { Alias } from '../../../src/registry/alias.ts';
 import type { FederatedBundle } from '../../../src/registry/federated-bundle.ts';
 import type { Relationship } from '../../../src/registry/relationship.ts';
 import type { EntryWrite } from '../../../src/registry/store/entry-store.ts';
 import type { Entry } from '../../../src/registry/types.ts';
 import { makeTrustBundle } from '../../../src/spiffe/bundle.ts';
-import { parseSpiffeId, parseTrustDomain } from '../../../src/spiffe/id.ts';
+import { parseSpiffeId, parseTrustDomain, type SpiffeId } from '../../../src/spiffe/id.ts';
 import { makeCertificate } from '../../support/certificates.ts';
 import { input } from '../support.ts';
 
@@ -74,6 +75,25 @@ export function relationship(name: string, changed = false): Relationship {
 
 export function alias(name: string, changed = false): Alias {
   return { host: name, spiffeId: parseSpiffeId(`spiffe://ilinux.io/${changed}`), createdAt: 1, updatedAt: 2_000 };
+}
+
+export function agentId(name: string): SpiffeId {
+  return parseSpiffeId(`spiffe://ilinux.io/spire/agent/${name}`);
+}
+
+export function agent(name: string, changed = false): Agent {
+  return {
+    id: agentId(name),
+    attestationType: changed ? 'join_token' : 'x509pop',
+    selectors: changed ? [] : [{ type: 'x509pop', value: 'subject:cn:host' }],
+    alias: changed ? '' : parseSpiffeId('spiffe://ilinux.io/host'),
+    ...{ serial: '01', notAfter: 1_900_000_000_000, newSerial: changed ? '' : '02', newNotAfter: changed ? 0 : 3 },
+    ...{ canReattest: !changed, banned: changed, version: '1.13.3', createdAt: 1 },
+  };
+}
+
+export function joinToken(hash: string, changed = false): JoinToken {
+  return { hash, alias: changed ? '' : parseSpiffeId('spiffe://ilinux.io/host'), createdAt: 1, expiresAt: 2 };
 }
 
 /** Expects the error, with the present revision if that is given. */

@@ -1,0 +1,5 @@
+/** Agents of other hosts: SPIRE's server API on a TLS port. */
+
+export { AgentCounts } from './counts.ts';
+export { openAgentPort } from './open.ts';
+export type { AgentPortParts } from './port.ts';

@@ -1,0 +1,91 @@
+/** `sidekey agent …`: agents of other hosts, and the tokens by which they join. */
+
+import type { Command } from 'commander';
+import type { Problem } from '../base/index.ts';
+import { deleteAll } from './delete.ts';
+import { placed } from './errors.ts';
+import { printFields, printTable, printView } from './output.ts';
+import { addClientOptions, type ClientOptions, openClient } from './target.ts';
+
+interface TokenOptions extends ClientOptions {
+  readonly ttl?: string;
+  readonly spiffeId?: string;
+}
+
+export function addAgentCommands(program: Command): void {
+  const agent = program
+    .command('agent')
+    .description('agents of other hosts (docs/hosts.md): join tokens, list, ban, evict');
+  addToken(agent);
+  addClientOptions(agent.command('list').description('list agents by ID')).action(async (options: ClientOptions) => {
+    const client = await openClient(options);
+    const { agents } = await client.listAgents();
+    await printView(options.output, {
+      value: { agents },
+      names: agents.map(({ id }) => id),
+      table: () =>
+        printTable(
+          ['ID', 'ATTESTATION', 'EXPIRES', 'STATE'],
+          agents.map((one) => [one.id, one.attestation_type, one.expires_at, stateOf(one)]),
+        ),
+    });
+  });
+  addClientOptions(agent.command('show <spiffe-id>').description('show one agent')).action(
+    async (id: string, options: ClientOptions) => {
+      const client = await openClient(options);
+      const found = await client.getAgent({ path: { id } });
+      await printView(options.output, { value: found, names: [found.id], table: () => printFields(fieldsOf(found)) });
+    },
+  );
+  addClientOptions(
+    agent
+      .command('ban <spiffe-id>')
+      .description('ban an agent: it gets nothing more, and cannot attest itself again until it is evicted'),
+  ).action(async (id: string, options: ClientOptions) => {
+    const client = await openClient(options);
+    const banned = await client.banAgent({ path: { id } });
+    await printView(options.output, { value: banned, names: [banned.id], table: () => printFields(fieldsOf(banned)) });
+  });
+  addClientOptions(
+    agent
+      .command('evict <spiffe-ids...>')
+      .description('forget agents: they must attest themselves again, with a new token if they joined with one'),
+  ).action(async (ids: readonly string[], options: ClientOptions) => {
+    const client = await openClient(options);
+    await deleteAll(ids, options.output, (id) => client.evictAgent({ path: { id } }));
+  });
+}
+
+function addToken(agent: Command): void {
+  const token = agent
+    .command('token')
+    .description('make a token with which one agent joins, once, and print it; it is not shown again')
+    .option('--ttl <duration>', 'how long it is valid (default: 10m)')
+    .option('--spiffe-id <id>', 'a further SPIFFE ID for the agent, which entries may name as their parent');
+  addClientOptions(token).action(async ({ ttl, spiffeId, ...options }: TokenOptions) => {
+    const client = await openClient(options);
+    const seconds = ttl !== undefined && /^\d+$/.test(ttl) ? Number(ttl) : ttl;
+    const body = {
+      ...(seconds === undefined ? {} : { ttl: seconds }),
+      ...(spiffeId === undefined ? {} : { spiffe_id: spiffeId }),
+    };
+    const made = await placed(byFlag, () => client.createJoinToken({ body }));
+    await printView(options.output, { value: made, names: [made.token], table: () => printFields(fieldsOf(made)) });
+  });
+}
+
+function fieldsOf(shown: object): [string, string | string[]][] {
+  return Object.entries(shown).map(([name, value]) => {
+    return [name, Array.isArray(value) ? value.map(String) : value === null ? 'none' : String(value)];
+  });
+}
+
+function stateOf({ banned, expired }: { readonly banned: boolean; readonly expired: boolean }): string {
+  if (banned) return 'banned';
+  return expired ? 'expired' : 'active';
+}
+
+function byFlag(problem: Problem): Problem {
+  const flags: Readonly<Record<string, string>> = { '/ttl': '--ttl', '/spiffe_id': '--spiffe-id' };
+  return { ...problem, path: flags[problem.path] ?? problem.path };
+}

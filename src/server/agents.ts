@@ -1,0 +1,54 @@
+/** The agent port, as the settings have it. */
+
+import { type AgentPortParts, openAgentPort } from '../agents/index.ts';
+import type { Ledger } from '../delivery/index.ts';
+import type { Entry, Registry } from '../registry/index.ts';
+import type { Log } from '../telemetry/index.ts';
+import type { StartContext } from './start-context.ts';
+
+/** Listens if the settings say so. @throws ERR_CONFIG, ERR_SOCKET */
+export async function listenForAgents(
+  { config, clock, log, parts, meters: { agents: counts, counters } }: StartContext,
+  ledger: Ledger,
+  given: AgentPortParts,
+): Promise<void> {
+  const { agentListen: listen, agentX509popCa: popCaFile, agentTtl, x509SvidTtl } = config;
+  if (listen === undefined) return;
+  warnOfParents(given.registry, log);
+  const settings = { listen, popCaFile, agentTtl, x509SvidTtl };
+  const port = parts.own(await openAgentPort({ ...given, ...settings, counts, counters, clock, log }));
+  ledger.alsoUsing = (authorityIds) => port.using(authorityIds);
+  const { address, port: number } = port.address;
+  log.info({ address, port: number, x509pop: popCaFile !== undefined }, 'agents of other hosts may attach');
+}
+
+/** Number of entries in one line. */
+const NAMED = 5;
+const PAGE = 1_000;
+
+/** Warns of entries whose parent is no agent, no alias and no other entry: they are given to nobody. */
+function warnOfParents(registry: Registry, log: Log): void {
+  const unknown: Entry[] = [];
+  for (let cursor: string | undefined, more = true; more; more = cursor !== '') {
+    const page = registry.list({ limit: PAGE, ...(cursor === undefined ? {} : { cursor }) });
+    unknown.push(...page.entries.filter((entry) => hasUnknownParent(entry, registry)));
+    cursor = page.nextCursor;
+  }
+  if (unknown.length === 0) return;
+  const entries = unknown.slice(0, NAMED).map(({ id, parentId }) => ({ id, parent_id: parentId }));
+  log.warn(
+    { entries, more: unknown.length - entries.length },
+    'these entries have a parent that is no agent here, so they are given to nobody: since --agent-listen is set, parent_id says on which host an entry counts (docs/hosts.md)',
+  );
+}
+
+function hasUnknownParent(entry: Entry, registry: Registry): boolean {
+  const { parentId } = entry;
+  if (registry.isLocal(entry) || isServer(parentId)) return false;
+  if (registry.agents.get(parentId) !== undefined || registry.bySpiffeId(parentId).length > 0) return false;
+  return !registry.agents.list().some(({ alias }) => alias === parentId);
+}
+
+function isServer(parentId: string): boolean {
+  return /^spiffe:\/\/[^/]+\/(spire|sidekey)\/server$/.test(parentId);
+}

@@ -1,0 +1,71 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { parseSpiffeId } from '../../src/spiffe/id.ts';
+import { call, startAdmin } from './support.ts';
+
+const ID = parseSpiffeId('spiffe://ilinux.io/spire/agent/x509pop/aa');
+const PATH = `/v1/agents/${encodeURIComponent(ID)}`;
+
+test('agents are listed, shown, banned and evicted', async (t) => {
+  const { socketPath, registry, store, clock } = await startAdmin(t);
+  const what = { id: ID, attestationType: 'x509pop', canReattest: true, alias: '' } as const;
+  const selectors = [{ type: 'x509pop', value: 'subject:cn:host' }];
+  await registry.agents.attested({ ...what, selectors, serial: 'aa', notAfter: clock.now() + 1 }, { kind: 'server' });
+  const shown = {
+    ...{ id: ID, attestation_type: 'x509pop', selectors: ['x509pop:subject:cn:host'], alias: null, serial: 'aa' },
+    ...{ can_reattest: true, banned: false, version: null, expired: false },
+    expires_at: new Date(clock.now() + 1).toISOString(),
+    created_at: new Date(clock.now()).toISOString(),
+  };
+  assert.deepEqual((await call(socketPath, 'GET', '/v1/agents')).body, { agents: [shown] });
+  assert.deepEqual((await call(socketPath, 'GET', PATH)).body, shown);
+  assert.deepEqual((await call(socketPath, 'POST', `${PATH}/ban`)).body, { ...shown, banned: true });
+  assert.equal((await call(socketPath, 'DELETE', PATH)).status, 204);
+  for (const [method, path] of [
+    ['GET', PATH],
+    ['POST', `${PATH}/ban`],
+    ['DELETE', PATH],
+  ] as const) {
+    const { status, body } = await call(socketPath, method, path);
+    assert.deepEqual([status, body.code], [404, 'ERR_NOT_FOUND']);
+  }
+  const rows = (await store.audit.rows({ limit: 10, after: 0 })).map(({ record }) => {
+    const { action, target } = JSON.parse(record);
+    return [action, target];
+  });
+  assert.deepEqual(rows.slice(-2), [
+    ['agent.banned', ID],
+    ['agent.evicted', ID],
+  ]);
+});
+
+test('a join token is shown once, and bad input is refused with its reasons', async (t) => {
+  const { socketPath, registry, clock } = await startAdmin(t);
+  const ask = (json: unknown) => call(socketPath, 'POST', '/v1/agents/tokens', { json });
+  const { status, body, headers } = await ask({ ttl: '1h', spiffe_id: 'spiffe://ilinux.io/host' });
+  assert.equal(status, 201);
+  assert.equal(headers['cache-control'], 'no-store');
+  assert.match(body.token, /^[0-9a-f]{64}$/);
+  assert.match(body.agent_id, /^spiffe:\/\/ilinux\.io\/spire\/agent\/join_token\/[0-9a-f]{32}$/);
+  assert.ok(!body.agent_id.includes(body.token));
+  assert.equal(body.expires_at, new Date(clock.now() + 3_600_000).toISOString());
+  assert.equal(body.alias, 'spiffe://ilinux.io/host');
+  assert.equal((await ask({})).body.expires_at, new Date(clock.now() + 600_000).toISOString());
+  assert.equal(registry.agents.joinTokens, 2);
+  for (const [json, at] of [
+    [{ ttl: 0 }, '/ttl'],
+    [{ ttl: '8d' }, '/ttl'],
+    [{ ttl: 'soon' }, '/ttl'],
+    [{ spiffe_id: 'spiffe://other.example/host' }, '/spiffe_id'],
+    [{ spiffe_id: 'spiffe://ilinux.io/spire/server' }, '/spiffe_id'],
+    [{ token: 'mine' }, '/token'],
+  ] as const) {
+    const refused = await ask(json);
+    assert.equal(refused.status, 400, JSON.stringify(json));
+    assert.deepEqual(
+      refused.body.errors.map(({ path }: { path: string }) => path),
+      [at],
+    );
+  }
+  assert.equal(registry.agents.joinTokens, 2);
+});
