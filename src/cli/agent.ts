@@ -3,12 +3,16 @@
 import type { Command } from 'commander';
 import type { Problem } from '../base/index.ts';
 import { deleteAll } from './delete.ts';
-import { placed } from './errors.ts';
+import { placed, UsageError } from './errors.ts';
 import { printFields, printTable, printView } from './output.ts';
 import { addClientOptions, type ClientOptions, openClient } from './target.ts';
 
 interface TokenOptions extends ClientOptions {
   readonly ttl?: string;
+  readonly spiffeId?: string;
+}
+
+interface NamedOptions extends ClientOptions {
   readonly spiffeId?: string;
 }
 
@@ -30,30 +34,48 @@ export function addAgentCommands(program: Command): void {
         ),
     });
   });
-  addClientOptions(agent.command('show <spiffe-id>').description('show one agent')).action(
-    async (id: string, options: ClientOptions) => {
+  addNamed(agent.command('show [spiffe-id]').description('show one agent')).action(
+    async (given: string | undefined, { spiffeId, ...options }: NamedOptions) => {
+      const id = theOne(given, spiffeId);
       const client = await openClient(options);
       const found = await client.getAgent({ path: { id } });
       await printView(options.output, { value: found, names: [found.id], table: () => printFields(fieldsOf(found)) });
     },
   );
-  addClientOptions(
+  addNamed(
     agent
-      .command('ban <spiffe-id>')
+      .command('ban [spiffe-id]')
       .description('ban an agent: it gets nothing more, and cannot attest itself again until it is evicted'),
-  ).action(async (id: string, options: ClientOptions) => {
+  ).action(async (given: string | undefined, { spiffeId, ...options }: NamedOptions) => {
+    const id = theOne(given, spiffeId);
     const client = await openClient(options);
     const banned = await client.banAgent({ path: { id } });
     await printView(options.output, { value: banned, names: [banned.id], table: () => printFields(fieldsOf(banned)) });
   });
-  addClientOptions(
+  addNamed(
     agent
-      .command('evict <spiffe-ids...>')
+      .command('evict [spiffe-ids...]')
       .description('forget agents: they must attest themselves again, with a new token if they joined with one'),
-  ).action(async (ids: readonly string[], options: ClientOptions) => {
+  ).action(async (given: readonly string[], { spiffeId, ...options }: NamedOptions) => {
+    const ids = given.length > 1 && spiffeId === undefined ? given : [theOne(given[0], spiffeId)];
     const client = await openClient(options);
     await deleteAll(ids, options.output, (id) => client.evictAgent({ path: { id } }));
   });
+}
+
+/** The agent is an argument, or a flag as of `spire-server agent`, whose spelling works too. */
+function addNamed(command: Command): Command {
+  return addClientOptions(
+    command.option('--spiffe-id <id>', "the agent, in place of the argument; spire-server's -spiffeID works too"),
+  );
+}
+
+/** @throws UsageError unless exactly one of the two is given */
+function theOne(given: string | undefined, flag: string | undefined): string {
+  if (given !== undefined && flag !== undefined) throw new UsageError("--spiffe-id can't be combined with an argument");
+  const id = given ?? flag;
+  if (id === undefined) throw new UsageError('give the SPIFFE ID of the agent: sidekey agent list shows them');
+  return id;
 }
 
 function addToken(agent: Command): void {

@@ -18,9 +18,3 @@ export function addHelperCommand(program: Command): void {
     await runHelper(flags);
   });
 }
-
-/** spiffe-helper is written in Go, whose flags have one dash or two: `-config FILE`, `-daemon-mode=false`. */
-export function asDoubleDashes(args: readonly string[]): string[] {
-  if (args[0] !== 'helper') return [...args];
-  return args.map((arg) => (/^-(?:config|daemon-mode)(?:=|$)/.test(arg) ? `-${arg}` : arg));
-}

@@ -20,7 +20,7 @@ import { addFederationCommands } from './federation.ts';
 import { addFetchCommand } from './fetch.ts';
 import { moveGlobalFlags } from './global-flags.ts';
 import { addHealthcheckCommand } from './healthcheck.ts';
-import { addHelperCommand, asDoubleDashes } from './helper.ts';
+import { addHelperCommand } from './helper.ts';
 import { addJwksCommand } from './jwks.ts';
 import { addLogLevelCommand } from './log-level.ts';
 import { addMigrateCommands } from './migrate.ts';
@@ -28,6 +28,7 @@ import { addPageCommand } from './page.ts';
 import { addProxiesCommand } from './proxies.ts';
 import { addRevocationsCommand, addRevokeCommand } from './revoke.ts';
 import { addServeCommand } from './serve-command.ts';
+import { asDoubleDashes } from './stock-flags.ts';
 import { addTokenCommands } from './token.ts';
 import { addValidateCommand } from './workload.ts';
 
