@@ -250,7 +250,7 @@ function rightsOf(requester: Requester | undefined): Rights {
 function roleTooHigh(role: Role, most: Role): SidekeyError {
   return new SidekeyError(
     'ERR_FORBIDDEN_ROLE',
-    `the session would have the role ${role}, and who asks has the role ${most}`,
+    `a user or token with the role ${most} makes no session with the role ${role}`,
     { extra: { needed_role: role } },
   );
 }
