@@ -19,10 +19,12 @@ const JSON_TYPE = { 'content-type': 'application/json' };
 describe('a problem document tells of', () => {
   test('a path that is not there', async (t) => {
     const { socketPath } = await startAdmin(t);
-    for (const url of ['/', '/v1', '/v1/nothing', '/v1/entries/', '/v1/entries/a/b', '/v2/entries?x=1']) {
+    for (const url of ['/nothing', '/v1', '/v1/nothing', '/v1/entries/', '/v1/entries/a/b', '/v2/entries?x=1']) {
       for (const method of ['GET', 'POST', 'DELETE'])
         assertProblem(await call(socketPath, method, url), 'ERR_NOT_FOUND');
     }
+    // Browsers get the page there.
+    assertProblem(await call(socketPath, 'GET', '/', { headers: { accept: 'application/json' } }), 'ERR_NOT_FOUND');
   });
 
   test('a method that the path does not have, with those that it has', async (t) => {
