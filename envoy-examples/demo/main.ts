@@ -101,6 +101,7 @@ function sayWhatToTry(stage: Stage): void {
     `curl --cacert ${stage.certificateFile} ${frontUrl(stage, '/service/purple')}`,
     `curl http://127.0.0.1:${stage.ports['service-purple'].admin}/certs   # the certificates of service-purple`,
     `export SIDEKEY_DATA_DIR=${stage.dataDir}   # in a terminal of its own: later commands there use it too`,
+    `${sidekey} page   # all of it live in a browser: open the link that it prints`,
     `${sidekey} proxies   # what each Envoy asked for and received`,
     `${sidekey} explain --pid ${stage.envoys['service-gray'].pid} --spiffe-id spiffe://ilinux.io/service-gray   # why a process has this identity, or not`,
     `${sidekey} doctor   # faults of the server and its host`,

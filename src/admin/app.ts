@@ -162,6 +162,13 @@ export function createApp(options: AppOptions): FastifyInstance {
     // Before Fastify reads a body, or finds that one is missing.
     if (request.is404) throw notFound(request, reply, routes);
   });
+  app.addHook('preHandler', async (request) => {
+    const { method, routeOptions, requester, body } = request;
+    if (body === undefined || requester === undefined || requester.kind === 'unix') return;
+    // While the body arrived, the token may have been revoked, or the session ended.
+    const needed = needs.get(`${method} ${routeOptions.url}`) ?? NEEDS_OF_UNKNOWN;
+    request.requester = requesterOf(request, callerOf(request.raw), needed, options);
+  });
   app.addHook('onResponse', async ({ method, url, raw, requester, routeOptions }, { statusCode }) => {
     requests.add(routeOptions.url, method, statusCode);
     if (method === 'GET' || method === 'HEAD') return;

@@ -2,8 +2,10 @@
 
 import type { FastifyInstance } from 'fastify';
 import Type from 'typebox';
-import { API_SOURCE, type Problem } from '../base/index.ts';
+import { isSecret } from '../attest/index.ts';
+import { API_SOURCE, includesRole, type Problem, SidekeyError } from '../base/index.ts';
 import {
+  type EntryChange,
   type EntryRules,
   entryToJson,
   type PlannedWrite,
@@ -12,8 +14,11 @@ import {
   type Registry,
   type WarningsOf,
 } from '../registry/index.ts';
+import { formatSelector } from '../spiffe/index.ts';
+import type { Requester } from './access.ts';
 import { differingFieldsOf, type EffectsParts, effectsOfChanges } from './effects.ts';
 import { badMember, isObject, onlyMembers } from './entry-requests.ts';
+import { makerName } from './page/sessions.ts';
 import { EFFECTS, ENTRY, ENTRY_INPUT, ENTRY_PATCH, INPUT_PROBLEM } from './schema.ts';
 import { titled } from './titled.ts';
 import { Turnstile } from './turnstile.ts';
@@ -70,18 +75,19 @@ export function addPreviewRoutes(app: FastifyInstance, parts: PreviewRoutesParts
     {
       schema: {
         operationId: 'previewEntry',
-        errors: ['ERR_NOT_FOUND', 'ERR_ENTRY_EXISTS', 'ERR_REVISION'],
+        errors: ['ERR_NOT_FOUND', 'ERR_ENTRY_EXISTS', 'ERR_REVISION', 'ERR_TOO_MANY_READERS'],
         summary:
           'Find out which running callers would gain, lose or change an identity by one write, without making it',
         body: PREVIEW_INPUT,
         response: { 200: PREVIEW },
       },
     },
-    async ({ body }, { raw: response }) => {
+    async ({ body, requester }, { raw: response }) => {
       const { registry, entryRules, warningsOf } = parts;
       const change = registry.plan(readWrite(body, entryRules), API_SOURCE);
       const { before, after } = change;
-      const leave = await turnstile.enter();
+      refuseGuesses(change, requester!);
+      const leave = await turnstile.enter(senderOf(requester!));
       try {
         // The client may have left while it waited.
         if (response.closed) return;
@@ -99,6 +105,28 @@ export function addPreviewRoutes(app: FastifyInstance, parts: PreviewRoutesParts
       }
     },
   );
+}
+
+/**
+ * Whether a caller would gain an identity says whether it has a fact, so the values of variables could be guessed. An entry
+ * of the registry says that anyway.
+ * @throws ERR_FORBIDDEN_ROLE
+ */
+function refuseGuesses({ before, after }: EntryChange, requester: Requester): void {
+  if (requester.kind === 'unix' || includesRole(requester.role, 'entries')) return;
+  const known = new Set(before?.selectors.map(formatSelector));
+  const isGuess = after?.selectors.some((selector) => isSecret(selector) && !known.has(formatSelector(selector)));
+  if (isGuess !== true) return;
+  throw new SidekeyError(
+    'ERR_FORBIDDEN_ROLE',
+    'a preview with a new selector for an environment variable needs the role entries, since it says who has that value',
+    { extra: { needed_role: 'entries' } },
+  );
+}
+
+/** Sessions of one maker count together. */
+function senderOf(requester: Requester): string {
+  return makerName(requester.kind === 'session' ? requester.maker : requester);
 }
 
 const NO_EFFECTS = { callers: [], more: 0, unread: 0 };

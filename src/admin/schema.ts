@@ -361,6 +361,11 @@ export const PROBLEM = titled(
         Type.Integer({ minimum: 1, description: '412: the present revision of the entry' }),
       ),
       parts: Type.Optional(Type.Array(READINESS_PART, { description: '503 of /readyz: all parts' })),
+      reason: Type.Optional(
+        Type.String({
+          description: '502 of a federation relationship: the reason, as in the error of the relationship',
+        }),
+      ),
       needed_role: Type.Optional(Type.Enum([...ROLES], { description: '403: the least role that is needed' })),
     },
     CLOSED,

@@ -35,7 +35,7 @@ export const ERRORS = {
   ERR_INTERNAL: { status: 500, title: 'Sidekey failed' },
   ERR_STORE: { status: 500, title: 'The database failed' },
   ERR_NOT_READY: { status: 503, title: 'Sidekey does not serve yet' },
-  ERR_TOO_MANY_READERS: { status: 503, title: 'Too many read events or the audit' },
+  ERR_TOO_MANY_READERS: { status: 503, title: 'Too many read events, the audit or previews' },
   ERR_DATA_DIR: { status: 500, title: 'The data directory cannot be used' },
   ERR_DATA_DIR_IN_USE: { status: 500, title: 'Another Sidekey serves this data directory' },
   ERR_BACKUP: { status: 500, title: 'The backup cannot be used' },

@@ -136,6 +136,19 @@ describe('PUT /v1/entries', () => {
     assert.equal(registry.size, 0);
   });
 
+  test('lets one sender have a number of requests inside and waiting', async () => {
+    const turnstile = new Turnstile(1);
+    const leave = await turnstile.enter('token:ci');
+    const waiting = Array.from({ length: 7 }, () => turnstile.enter('token:ci'));
+    await assert.rejects(turnstile.enter('token:ci'), /token:ci run or wait already/);
+    const other = turnstile.enter('unix:0');
+    leave();
+    leave();
+    for (const one of waiting) (await one)();
+    (await other)();
+    (await turnstile.enter('token:ci'))();
+  });
+
   test('lets a number of requests at once read their bodies, and the others in their order', async (t) => {
     const turnstile = new Turnstile(2);
     const [first] = await Promise.all([turnstile.enter(), turnstile.enter()]);

@@ -253,6 +253,33 @@ describe('POST /v1/entries/preview', { timeout: 60_000 }, () => {
     );
   });
 
+  it('lets a reader not guess the values of variables', async (t) => {
+    const { socketPath, tcp } = await startAdmin(t);
+    const guess = { type: 'docker', value: 'env:PASSWORD=guess' };
+    const selectors = [{ type: 'unix', value: 'uid:1' }];
+    const create = (more: object) => ({ create: { spiffe_id: WEB, selectors: [...selectors, more] } });
+    const { body: stored } = await call(socketPath, 'POST', '/v1/entries', {
+      json: { spiffe_id: API, selectors: [...selectors, guess] },
+    });
+    const asks: [object, number][] = [
+      [create(guess), 403],
+      [{ create: { spiffe_id: WEB, selectors: ['docker:label:app:a', '!docker:env:PASSWORD=guess'] } }, 403],
+      [{ update: { id: stored.id, patch: { selectors: [guess] } } }, 200],
+      [{ update: { id: stored.id, patch: { selectors: [{ ...guess, value: 'env:PASSWORD=other' }] } } }, 403],
+      [{ delete: { id: stored.id } }, 200],
+    ];
+    for (const role of ['read', 'entries'] as const) {
+      const { body } = await call(socketPath, 'POST', '/v1/tokens', { json: { name: role, role } });
+      for (const [json, status] of asks) {
+        const headers = { authorization: `Bearer ${body.token}` };
+        const answer = await call(tcp.port, 'POST', '/v1/entries/preview', { json, headers });
+        const expected = role === 'entries' && status === 403 ? 200 : status;
+        assert.equal(answer.status, expected, `${role} ${JSON.stringify(json)}: ${answer.text}`);
+        if (expected === 403) assert.equal(answer.body.needed_role, 'entries');
+      }
+    }
+  });
+
   it('refuses what the write would refuse', async (t) => {
     const { socketPath } = await startAdmin(t);
     const mine = [{ type: 'unix', value: 'uid:1' }];

@@ -23,6 +23,8 @@ describe('a problem document tells of', () => {
       for (const method of ['GET', 'POST', 'DELETE'])
         assertProblem(await call(socketPath, method, url), 'ERR_NOT_FOUND');
     }
+    // Browsers get the page there.
+    assertProblem(await call(socketPath, 'GET', '/', { headers: { accept: 'application/json' } }), 'ERR_NOT_FOUND');
   });
 
   test('a method that the path does not have, with those that it has', async (t) => {

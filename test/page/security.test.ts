@@ -2,32 +2,22 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { accessSync, constants } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
+import type { Browser, BrowserContext, Page } from 'playwright-core';
+import { browserForTests, startBrowser } from '../support/browser.ts';
 import { ROOT, type Served, serve } from '../support/serve.ts';
 
-/** Debian's package, or another one that CHROMIUM names. */
-const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
-
-function whyNoChromium(): string | false {
-  try {
-    accessSync(CHROMIUM, constants.X_OK);
-    return false;
-  } catch {
-    return `there is no ${CHROMIUM}: install the package chromium, or name a Chromium in CHROMIUM`;
-  }
-}
+const BROWSER = browserForTests();
 
 /** Code for the browser. */
 function script(body: string, argument?: unknown): string {
   return `(${body})(${JSON.stringify(argument)})`;
 }
 
-describe('a browser that is signed in to the page', { timeout: 120_000, skip: whyNoChromium() }, () => {
+describe('a browser that is signed in to the page', { timeout: 120_000, skip: BROWSER.skip }, () => {
   const cleanups: (() => unknown)[] = [];
   const t = { after: (step: () => unknown) => void cleanups.push(step) };
   let server: Served;
@@ -40,6 +30,8 @@ describe('a browser that is signed in to the page', { timeout: 120_000, skip: wh
   let csrf: string;
   /** The port of a site that answers under any name. */
   let evilPort: number;
+  /** The cookies that it got, one text for each request. */
+  const evilCookies: string[] = [];
 
   before(async () => {
     server = await serve(t, { logLevel: 'info' });
@@ -54,9 +46,10 @@ describe('a browser that is signed in to the page', { timeout: 120_000, skip: wh
     const match = /^((?:http:\/\/)(sidekey-\w+\.localhost):(\d+))\/#code=([\w-]+)\n$/.exec(link);
     const [, ownOrigin, ownHost, ownPort, code] = match as unknown as [string, string, string, string, string];
     [origin, host, port] = [ownOrigin, ownHost, ownPort];
-    const evil = createServer((_request, response) =>
-      response.setHeader('content-type', 'text/html').end('<p>evil</p>'),
-    );
+    const evil = createServer(({ headers }, response) => {
+      evilCookies.push(headers.cookie ?? '');
+      response.setHeader('content-type', 'text/html').end('<p>evil</p>');
+    });
     evil.listen(0, '127.0.0.1');
     t.after(() => {
       evil.close();
@@ -64,14 +57,9 @@ describe('a browser that is signed in to the page', { timeout: 120_000, skip: wh
     });
     await new Promise((resolve) => evil.once('listening', resolve));
     evilPort = (evil.address() as AddressInfo).port;
-    browser = await chromium.launch({
-      executablePath: CHROMIUM,
-      args: [
-        '--host-resolver-rules=MAP evil.example 127.0.0.1, MAP rebound.example 127.0.0.1',
-        ...(process.getuid!() === 0 ? ['--no-sandbox'] : []),
-      ],
-    });
-    t.after(() => browser.close());
+    assert.ok(BROWSER.skip === false);
+    const rules = '--host-resolver-rules=MAP evil.example 127.0.0.1, MAP rebound.example 127.0.0.1';
+    browser = await startBrowser(t, BROWSER.program, [rules]);
     context = await browser.newContext();
     const page = await context.newPage();
     await page.goto(`${origin}/healthz`);
@@ -219,6 +207,28 @@ describe('a browser that is signed in to the page', { timeout: 120_000, skip: wh
       assert.deepEqual(got, { heard: [], texts: ['', ''], script: '' }, from);
       await page.close();
     }
+  });
+
+  it('gets no cookie from another name below localhost, and gives it none', async () => {
+    evilCookies.length = 0;
+    const page = await at(`http://evil.localhost:${evilPort}/`);
+    await page.evaluate(
+      script(`() => {
+      for (const domain of ['localhost', '.localhost', '${host}']) {
+        for (const path of ['/', '/v1']) {
+          document.cookie = \`sidekey_session=tossed; domain=\${domain}; path=\${path}\`;
+          document.cookie = \`=sidekey_session=tossed; domain=\${domain}; path=\${path}\`;
+        }
+      }
+      document.cookie = 'sidekey_session=own';
+    }`),
+    );
+    await page.reload();
+    assert.equal(evilCookies.at(-1), 'sidekey_session=own');
+    assert.doesNotMatch(evilCookies.join('\n'), /sidekey_session=[\w-]{43}/);
+    await page.goto(`${origin}/healthz`);
+    assert.equal(await page.evaluate(script(`async () => (await fetch('/v1/page/session')).status`)), 200);
+    await page.close();
   });
 
   it('is framed by nobody', async () => {

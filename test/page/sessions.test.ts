@@ -23,6 +23,8 @@ describe('sessions of the page', { skip: BROWSER.skip, timeout: 120_000 }, () =>
     const other = await (await served.browser.newContext()).newPage();
     await other.goto(link);
     await other.getByRole('heading', { name: 'Overview', level: 1 }).waitFor();
+    await other.goto(link);
+    await other.getByRole('heading', { name: 'Overview', level: 1 }).waitFor();
     const late = await (await served.browser.newContext()).newPage();
     await late.goto(link.replace(origin, `http://other.localhost:${served.cable.port}`));
     await late.getByRole('heading', { name: 'Sign in with a link' }).waitFor();

@@ -5,6 +5,7 @@ import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import type { Page } from 'playwright-core';
+import { bundleEndpoint, makeAuthority } from '../support/bundle-endpoint.ts';
 import { makeCertificate } from '../support/certificates.ts';
 import { BROWSER, checkLooks, openPage, screenshot, servePage } from './support.ts';
 
@@ -59,6 +60,42 @@ describe('trust, in the page', { skip: BROWSER.skip, timeout: 300_000 }, () => {
     assert.deepEqual(JSON.parse(json.text), bundle);
     const pem = await download(page, 'PEM of partner.example');
     assert.match(pem.text, /^-----BEGIN CERTIFICATE-----/);
+  });
+
+  it('shows federation relationships, and follows them', async (t) => {
+    const served = await servePage(t, ['--federation-allow', '127.0.0.0/8']);
+    const { request } = served.server;
+    const root = await makeAuthority();
+    const endpoint = await bundleEndpoint(t, await root.leaf({ hosts: ['127.0.0.1'] }));
+    endpoint.answer({ keys: [root.key], spiffe_sequence: 41, spiffe_refresh_hint: 300 });
+    const { page } = await openPage(t, served, { at: '/trust', role: 'read' });
+    await page.getByRole('heading', { name: 'The server fetches no bundle' }).waitFor();
+    const relationship = {
+      trust_domain: 'partner.example',
+      bundle_endpoint_url: endpoint.url,
+      bundle_endpoint_profile: 'https_web',
+      endpoint_ca: root.pem,
+    };
+    assert.equal((await request('POST', '/v1/federation', relationship)).status, 201);
+    const table = page.getByRole('table', { name: 'Federation relationships' });
+    await table.getByText('partner.example', { exact: true }).waitFor();
+    await table.getByText('fresh', { exact: true }).waitFor();
+    await table.getByText(endpoint.url, { exact: true }).waitFor();
+    await table.getByText('41', { exact: true }).waitFor();
+    await table.getByText(/^in \d+ (s|min)$/).waitFor();
+    const bundles = page.getByRole('table', { name: 'Bundles of other trust domains' });
+    await bundles.getByText('fetched', { exact: true }).waitFor();
+    endpoint.answer('<b>gone</b>');
+    assert.equal((await request('POST', '/v1/federation/partner.example/refresh')).body.reason, 'document');
+    await table.getByText('failing', { exact: true }).waitFor();
+    await table.getByText('1 failure since the last success').waitFor();
+    await table.getByText('the document is not JSON in UTF-8').waitFor();
+    await checkLooks(page);
+    await page.getByRole('link', { name: 'Overview' }).click();
+    await page.locator('.events').getByText('partner.example').first().waitFor();
+    await request('DELETE', '/v1/federation/partner.example');
+    await page.getByRole('navigation').getByRole('link', { name: 'Trust' }).click();
+    await page.getByRole('heading', { name: 'The server fetches no bundle' }).waitFor();
   });
 
   it('follows a rotation', async (t) => {

@@ -22,8 +22,12 @@ export function browserForTests(): BrowserForTests {
   return { program, skip: false };
 }
 
-/** Starts it; it ends with the test. */
-export async function startBrowser(t: Pick<TestContext, 'after'>, program: string): Promise<Browser> {
+/** Starts it, with further flags; it ends with the test. */
+export async function startBrowser(
+  t: Pick<TestContext, 'after'>,
+  program: string,
+  flags: readonly string[] = [],
+): Promise<Browser> {
   const browser = await chromium.launch({
     executablePath: program,
     args: [
@@ -32,6 +36,7 @@ export async function startBrowser(t: Pick<TestContext, 'after'>, program: strin
       // A small /dev/shm, as containers have it, would crash it.
       '--disable-dev-shm-usage',
       '--disable-background-networking',
+      ...flags,
     ],
   });
   t.after(() => browser.close());

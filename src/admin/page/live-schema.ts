@@ -70,6 +70,7 @@ export const PAGE_EVENT_TYPES = [
   'revoked',
   'restored',
   'authority_moved',
+  'relationship_moved',
 ] as const;
 
 const PAGE_EVENT = titled(
@@ -86,11 +87,15 @@ const PAGE_EVENT = titled(
       uid: Type.Union([Type.Integer(), Type.Null()], { description: 'of a stream' }),
       names: Type.Array(Type.String(), { description: `of a stream: the first 5 names; each ${CUT}` }),
       more_names: Count,
-      id: { ...MaybeText, description: 'of an entry or authority, or the serial number of a revoked certificate' },
+      id: {
+        ...MaybeText,
+        description:
+          'of an entry or authority, the serial number of a revoked certificate, or the trust domain of a relationship',
+      },
       spiffe_id: { ...MaybeText, description: 'of an entry or certificate' },
       detail: {
         ...MaybeText,
-        description: `held: the reason; rejected: the error text; an authority: role and state; ${CUT}`,
+        description: `held: the reason; rejected: the error text; an authority: role and state; a relationship: its state, and why the last fetch failed; ${CUT}`,
       },
     },
     CLOSED,
@@ -136,7 +141,7 @@ const HELLO = titled(
 );
 
 /** What the page shows elsewhere than in rows, and has to ask for again. */
-export const CHANGED_KINDS = ['entries', 'issuances', 'revocations', 'authorities'] as const;
+export const CHANGED_KINDS = ['entries', 'issuances', 'revocations', 'authorities', 'bundles'] as const;
 export type ChangedKind = (typeof CHANGED_KINDS)[number];
 
 const CHANGES = titled(
@@ -151,7 +156,9 @@ const CHANGES = titled(
       sent: { ...Count, description: 'secrets sent since the last message' },
       acked: Count,
       issued: Count,
-      changed: Type.Array(Type.Enum([...CHANGED_KINDS]), { description: 'what else has changed' }),
+      changed: Type.Array(Type.Enum([...CHANGED_KINDS]), {
+        description: 'what else has changed; bundles: of other trust domains, or relationships with them',
+      }),
       counts: COUNTS,
     },
     { ...CLOSED, description: 'of changes; at most 20 a second' },

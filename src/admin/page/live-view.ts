@@ -9,11 +9,12 @@ import { randomBytes } from 'node:crypto';
 import type { Peer } from '../../attest/index.ts';
 import { type Clock, type Deadline, Slices } from '../../base/index.ts';
 import { type Ledger, STALE_MS, type StreamEvent } from '../../delivery/index.ts';
+import type { Registry } from '../../registry/index.ts';
 import type { EventSources } from '../events.ts';
 import { STATES } from '../proxy-schema.ts';
 import { time } from '../time.ts';
 import type { ChangedKind, PageCountsJson, PageEventJson } from './live-schema.ts';
-import { authorityEvent, entryEvents, pageStreamEvent, revocationEvent } from './page-event.ts';
+import { authorityEvent, entryEvents, pageStreamEvent, relationshipEvent, revocationEvent } from './page-event.ts';
 import { type ProxyRow, proxyRow } from './proxy-row.ts';
 
 /** Interval of messages, in milliseconds: at most 20 a second. */
@@ -31,7 +32,8 @@ export const KEPT_EVENTS = 50;
 /** The ledger is followed for this long after the last reader left, so that one that comes back has missed nothing. */
 const LINGER_MS = 60_000;
 
-export interface LiveSources extends Pick<EventSources, 'registry' | 'onIssued' | 'ca' | 'clock'> {
+export interface LiveSources extends Pick<EventSources, 'federation' | 'onIssued' | 'ca' | 'clock'> {
+  readonly registry: EventSources['registry'] & Pick<Registry, 'relationships'>;
   readonly ledger: Pick<Ledger, 'watch' | 'connections' | 'connectionOf'>;
 }
 
@@ -63,7 +65,7 @@ export class LiveView {
   constructor(sources: LiveSources) {
     this.#sources = sources;
     this.#clock = sources.clock;
-    const { registry, ca } = sources;
+    const { registry, federation, ca } = sources;
     // They are rare, so they are kept whether or not there is a reader.
     this.#stopRing = [
       registry.onChange((changes) => {
@@ -80,6 +82,12 @@ export class LiveView {
         this.#keep(authorityEvent(move));
         this.#changed('authorities', 0);
       }),
+      federation.onMove((move) => {
+        this.#keep(relationshipEvent(move));
+        this.#changed('bundles', 0);
+      }),
+      registry.federatedBundles.onChange(() => this.#changed('bundles', 0)),
+      registry.relationships.onChange(() => this.#changed('bundles', 0)),
     ];
   }
 

@@ -3,6 +3,7 @@
 import type { Revocation } from '../../base/index.ts';
 import type { AuthorityMove } from '../../ca/index.ts';
 import type { StreamEvent } from '../../delivery/index.ts';
+import type { RelationshipMove } from '../../federation/index.ts';
 import type { Entry, EntryChange, Registry } from '../../registry/index.ts';
 import { time } from '../time.ts';
 import { cut } from './cut.ts';
@@ -58,4 +59,9 @@ export function revocationEvent(type: 'revoked' | 'restored', one: Revocation, n
 
 export function authorityEvent({ at, id, role, state }: AuthorityMove): PageEventJson {
   return { ...EMPTY, type: 'authority_moved', at: time(at), id, detail: `${role} ${state}` };
+}
+
+export function relationshipEvent({ at, trustDomain, state, detail }: RelationshipMove): PageEventJson {
+  const text = detail === undefined ? state : `${state}: ${detail}`;
+  return { ...EMPTY, type: 'relationship_moved', at: time(at), id: trustDomain, detail: cut(text) };
 }

@@ -73,8 +73,14 @@ export function addSessionRoutes(app: FastifyInstance, parts: SessionRoutesParts
       const name = input.name ?? (maker.kind === 'token' ? maker.name : `uid-${maker.uid}`);
       takeTurn(buckets, makerName(maker), clock.now());
       const by = byOf(request);
-      await audit.append([{ at: clock.now(), action: 'session.link_made', by, target: name, detail: { role } }]);
+      // Made first: if the token is revoked while the row is written, the code ends with it.
       const { code, expiresAt } = sessions.makeCode({ name, role, maker, until });
+      try {
+        await audit.append([{ at: clock.now(), action: 'session.link_made', by, target: name, detail: { role } }]);
+      } catch (thrown) {
+        sessions.dropCode(code);
+        throw thrown;
+      }
       log.info({ name, role, by: requester }, 'a link to the page was made');
       // Nothing on the way may keep the code.
       reply.code(201).header('cache-control', 'no-store');
@@ -157,7 +163,8 @@ export function addSessionRoutes(app: FastifyInstance, parts: SessionRoutesParts
     {
       schema: {
         operationId: 'listPageSessions',
-        summary: 'List the sessions of the page, oldest first: with the role admin all, else those of the same maker',
+        summary:
+          'List the sessions of the page, oldest first: with the role admin all, else those of the same maker that have no higher role',
         response: { 200: SESSIONS },
       },
     },
@@ -191,9 +198,9 @@ export function addSessionRoutes(app: FastifyInstance, parts: SessionRoutesParts
   }
 
   function seenBy(requester: Requester | undefined): PageSession[] {
-    const { maker, mostRole } = rightsOf(requester);
-    const own = makerName(maker);
-    return sessions.list().filter((session) => mostRole === 'admin' || makerName(session.maker) === own);
+    const { maker: own, mostRole } = rightsOf(requester);
+    const isOwn = ({ maker, role }: PageSession) => makerName(maker) === makerName(own) && includesRole(mostRole, role);
+    return sessions.list().filter((session) => mostRole === 'admin' || isOwn(session));
   }
 
   /** Ends it even if that can't be recorded: it takes a right away. */
@@ -243,7 +250,7 @@ function rightsOf(requester: Requester | undefined): Rights {
 function roleTooHigh(role: Role, most: Role): SidekeyError {
   return new SidekeyError(
     'ERR_FORBIDDEN_ROLE',
-    `the session would have the role ${role}, and who asks has the role ${most}`,
+    `a user or token with the role ${most} makes no session with the role ${role}`,
     { extra: { needed_role: role } },
   );
 }

@@ -83,15 +83,21 @@ export class PageSessions {
     // Both a delay and an instant: the clock may be set back, and timers stop while the machine sleeps.
     code.timer = this.#clock.after(CODE_MS, () => this.#codes.delete(code.key));
     this.#codes.set(code.key, code);
-    if (this.#codes.size > MAX_CODES) this.#dropCode(oldestOfMost(this.#codes.values()));
+    if (this.#codes.size > MAX_CODES) this.#drop(oldestOfMost(this.#codes.values()));
     return { code: text, expiresAt };
+  }
+
+  /** Makes a code useless. */
+  dropCode(text: string): void {
+    const code = this.#codes.get(keyOf(text));
+    if (code !== undefined) this.#drop(code);
   }
 
   /** Turns a code into a session. @returns its cookie; undefined if the code was used, has expired or never was */
   redeem(text: string): { readonly session: PageSession; readonly cookie: string } | undefined {
     const code = this.#codes.get(keyOf(text));
     if (code === undefined) return undefined;
-    this.#dropCode(code);
+    this.#drop(code);
     const now = this.#clock.now();
     if (now >= code.expiresAt) return undefined;
     const { name, role, maker, until } = code.link;
@@ -154,12 +160,12 @@ export class PageSessions {
   /** Ends the sessions and codes that a token made. */
   endOfToken(name: string): void {
     const isOf = ({ maker }: Timed) => maker.kind === 'token' && maker.name === name;
-    for (const code of [...this.#codes.values()]) if (isOf(code)) this.#dropCode(code);
+    for (const code of [...this.#codes.values()]) if (isOf(code)) this.#drop(code);
     for (const session of [...this.#sessions.values()]) if (isOf(session)) this.#end(session);
   }
 
   close(): void {
-    for (const code of [...this.#codes.values()]) this.#dropCode(code);
+    for (const code of [...this.#codes.values()]) this.#drop(code);
     for (const session of [...this.#sessions.values()]) this.#end(session);
   }
 
@@ -192,7 +198,7 @@ export class PageSessions {
     };
   }
 
-  #dropCode(code: Code): void {
+  #drop(code: Code): void {
     code.timer?.cancel();
     this.#codes.delete(code.key);
   }

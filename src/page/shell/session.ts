@@ -39,7 +39,10 @@ export async function signIn(): Promise<void> {
   try {
     enter(code === null ? await api.getPageSession() : await api.signInToPage({ body: { code } }));
   } catch (thrown) {
-    leave(thrown, code === null);
+    // A link that is opened again leads to the session that it made.
+    const present = code === null ? undefined : await api.getPageSession().catch(() => undefined);
+    if (present === undefined) leave(thrown, code === null);
+    else enter(present);
   }
 }
 

@@ -38,6 +38,17 @@ function Subject({ event }: { event: PageEvent }) {
       </a>
     );
   if (type === 'authority_moved') return <a href={href('/trust')}>{detail}</a>;
+  if (type === 'relationship_moved')
+    return (
+      <>
+        <a href={href('/trust')}>
+          <HostileText text={id ?? ''} cut={120} />
+        </a>{' '}
+        <span class="muted">
+          <HostileText text={detail ?? ''} cut={160} />
+        </span>
+      </>
+    );
   const who = <HostileText text={node ?? `process ${pid}`} cut={80} />;
   return (
     <>

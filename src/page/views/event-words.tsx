@@ -18,6 +18,7 @@ const WORDS: Readonly<Record<string, readonly [word: string, tone: Tone]>> = {
   entry_deleted: ['entry deleted', 'warn'],
   entry_expired: ['entry expired', 'warn'],
   authority_moved: ['authority', 'busy'],
+  relationship_moved: ['federation', 'busy'],
 };
 
 export function eventWord(type: string) {

@@ -23,13 +23,14 @@ import { href } from '../shell/router.ts';
 import { session } from '../shell/session.ts';
 import { useAnswer } from '../shell/use-answer.ts';
 import { AuthorityTimeline } from './authority-timeline.tsx';
+import { Relationships } from './relationships.tsx';
 
 const PEM = 'application/x-pem-file';
 const JSON_TYPE = 'application/json';
 
 export function TrustView() {
   const authorities = useAnswer('authorities', () => api.listAuthorities(), { on: ['authorities'] });
-  const foreign = useAnswer('foreign bundles', () => api.listForeignBundles());
+  const foreign = useAnswer('foreign bundles', () => api.listForeignBundles(), { on: ['bundles'] });
   const revocations = useAnswer('revocation lists', () => api.listRevocations({ query: { limit: 1 } }), {
     on: ['revocations'],
   });
@@ -105,6 +106,7 @@ export function TrustView() {
             }
           </Answered>
         </Panel>
+        <Relationships />
         <Panel
           title="Revocation lists"
           actions={<a href={href('/issuances', { revoked: 'true' })}>Revoked certificates</a>}
@@ -196,9 +198,6 @@ const ROOT_COLUMNS: readonly Column<Authority>[] = [
   ENDS,
 ];
 
-/** Servers without federation relationships do not name the source: then all are set by hand. */
-type Sourced = ForeignBundle & { readonly source?: 'manual' | 'polled' };
-
 const FOREIGN_COLUMNS: readonly Column<ForeignBundle>[] = [
   {
     key: 'domain',
@@ -214,7 +213,7 @@ const FOREIGN_COLUMNS: readonly Column<ForeignBundle>[] = [
     key: 'source',
     title: 'Source',
     width: 8,
-    cell: ({ source }: Sourced) => (source === 'polled' ? 'fetched' : 'set by hand'),
+    cell: ({ source }) => (source === 'polled' ? 'fetched' : 'set by hand'),
   },
   { key: 'age', title: 'Set', width: 7, cell: ({ updated_at: at }) => <Time at={at} /> },
   {
@@ -238,7 +237,7 @@ function NoForeign() {
     <EmptyState title="No bundle of another trust domain is set">
       <p>
         Workloads trust the own trust domain alone. To let entries federate with another one, take its bundle, from a
-        source that you trust, to the server:
+        source that you trust, to the server; or let the server fetch it, by a federation relationship.
       </p>
       <Command text="sidekey bundle set other.example --file other.example.json" />
     </EmptyState>
