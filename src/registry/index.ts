@@ -29,7 +29,7 @@ export {
   programWarning,
   type WarningsOf,
 } from './entry-warnings.ts';
-export type { BundleInput, FederatedBundle } from './federated-bundle.ts';
+export { type BundleInput, bundleEnd, type FederatedBundle } from './federated-bundle.ts';
 export { parseRfc3339 } from './instant.ts';
 export { MatchIndex, missing } from './match.ts';
 export { Place, readObject, show } from './place.ts';
