@@ -241,6 +241,7 @@ export class Poller {
     const leave = await (followed.slow > 0 ? this.#slowSlots : this.#slots).enter();
     const before = followed.status.state;
     const begun = performance.now();
+    let isLate = false;
     try {
       const relationship = this.#parts.registry.relationships.get(trustDomain);
       if (relationship === undefined || signal.aborted)
@@ -249,11 +250,12 @@ export class Poller {
       this.results.add(outcome.changed ? 'changed' : 'unchanged');
       return outcome;
     } catch (thrown) {
+      isLate = thrown instanceof FetchError && thrown.reason === 'timeout';
       throw this.#failed(trustDomain, followed, thrown, signal);
     } finally {
       leave();
       followed.running = undefined;
-      const isFast = performance.now() - begun < SLOW_MS;
+      const isFast = !isLate && performance.now() - begun < SLOW_MS;
       followed.slow = isFast ? Math.max(0, followed.slow - 1) : FAST_AGAIN;
       const isFollowed = this.#followed.get(trustDomain) === followed;
       if (isFollowed && !this.#closed) {

@@ -11,6 +11,8 @@ import type { BundleRules } from './bundle-authorities.ts';
 import type { Place } from './place.ts';
 
 const MAX_AUTHORITIES = 100;
+/** Maximum number of keys that are read, usable or not: each stops the event loop for a moment. */
+const MAX_READ = 2 * MAX_AUTHORITIES;
 const MAX_KEY_ID_LENGTH = 1_024;
 /** Maximum length of a member in characters: an RSA modulus of 16,384 bits has 2,731, and OpenSSL verifies no longer one. */
 const MAX_MEMBER_LENGTH = 4_096;
@@ -19,7 +21,7 @@ export class JwtAuthorities {
   readonly list: JwtAuthority[] = [];
   readonly #warn: BundleRules['warn'];
   readonly #keyIds = new Set<string>();
-  /** Number of keys that were read, usable or not: each costs time. */
+  /** Number of keys that were read, usable or not. */
   #read = 0;
 
   constructor({ warn }: BundleRules) {
@@ -33,7 +35,7 @@ export class JwtAuthorities {
       this.#ignore(place.at('kid'), 'it is missing or too long', `a kid has 1 to ${MAX_KEY_ID_LENGTH} characters`);
     } else if (this.#keyIds.has(kid)) {
       this.#ignore(place.at('kid'), 'an earlier key has the same one', 'each jwt-svid key has a kid of its own');
-    } else if (this.#read === MAX_AUTHORITIES) {
+    } else if (this.list.length === MAX_AUTHORITIES || this.#read === MAX_READ) {
       this.#ignore(place, 'there are too many', `a bundle has at most ${MAX_AUTHORITIES} jwt-svid keys`);
     } else {
       this.#read += 1;
