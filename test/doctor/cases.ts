@@ -649,7 +649,7 @@ const FOUND: readonly Omit<DoctorCase, 'by'>[] = [
       await refreshInVain(stage);
       partner.endpoint.answer(partner.document);
     },
-    fix: 'sidekey federation refresh DOMAIN',
+    fix: 'sidekey federation refresh partner.example',
     note: 'first correct the reason that the finding names, which may be on the side of the partner; the last good bundle stays in use',
   },
   {
