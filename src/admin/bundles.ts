@@ -5,6 +5,7 @@ import type { Static } from 'typebox';
 import { type Clock, type Problem, SidekeyError } from '../base/index.ts';
 import type { CertificateAuthority } from '../ca/index.ts';
 import {
+  bundleEnd,
   checkSequence,
   type FederatedBundle,
   parseBundleDocument,
@@ -14,7 +15,6 @@ import {
 } from '../registry/index.ts';
 import { bundleDocument, oidcJwks, type TrustBundle } from '../spiffe/index.ts';
 import type { ByOf } from './actor.ts';
-import { endOf } from './federation.ts';
 import * as schema from './schema.ts';
 import { maybeTime, time } from './time.ts';
 
@@ -187,7 +187,7 @@ function summary(bundle: FederatedBundle): schema.BundleJson {
     spiffe_refresh_hint: bundle.refreshHint ?? null,
     source: bundle.source,
     authorities: bundle.x509Authorities.length,
-    expires_at: maybeTime(endOf(bundle)),
+    expires_at: maybeTime(bundleEnd(bundle)),
     updated_at: time(bundle.updatedAt),
   };
 }

@@ -9,6 +9,7 @@ import { declaredLines } from '../entries-file/index.ts';
 import type { Federation } from '../federation/index.ts';
 import { type Decisions, type Identities, withheldEntries } from '../identity/index.ts';
 import {
+  bundleEnd,
   type Entry,
   type EntryFault,
   type EntryFaultsParts,
@@ -20,7 +21,6 @@ import {
 import { EVERY_DOMAIN, formatSelector, type TrustDomain } from '../spiffe/index.ts';
 import { listAuthorities } from './ca.ts';
 import { DOCTOR, type DoctorJson } from './doctor-schema.ts';
-import { endOf } from './federation.ts';
 import { issuedOf } from './issued.ts';
 import { maybeTime, time } from './time.ts';
 
@@ -152,7 +152,7 @@ function relationshipsOf(federation: DoctorRoutesParts['federation']): DoctorJso
       state,
       message: status.error?.message ?? null,
       fix: status.error?.fix ?? null,
-      expires_at: maybeTime(bundle && endOf(bundle)),
+      expires_at: maybeTime(bundle && bundleEnd(bundle)),
     })),
   };
 }

@@ -120,7 +120,10 @@ export const SET_RELATIONSHIP_QUERY = Type.Object(
     only_existing: Type.Optional(Type.Boolean({ default: false, description: 'refuse to create one' })),
     dry_run: Type.Optional(Type.Boolean({ default: false, description: 'only say what would change' })),
     bundle: Type.Optional(
-      Type.Enum(['needed', 'replace'], {
+      // Query strings are read by the type, which an enum of TypeBox does not have.
+      Type.Unsafe<'needed' | 'replace'>({
+        type: 'string',
+        enum: ['needed', 'replace'],
         default: 'needed',
         description:
           'needed: set the given bundle only if there is none, or the present one no longer authenticates the endpoint',

@@ -1,11 +1,11 @@
 /** Routes for federation relationships. */
 
-import { X509Certificate } from 'node:crypto';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { Static } from 'typebox';
 import type { Clock, Problem } from '../base/index.ts';
 import type { Federation, RelationshipView } from '../federation/index.ts';
 import {
+  bundleEnd,
   type FederatedBundle,
   type GivenRelationship,
   parseForeignTrustDomain,
@@ -196,13 +196,7 @@ function bundleJson(bundle: FederatedBundle) {
     spiffe_refresh_hint: refreshHint ?? null,
     x509_authorities: x509Authorities.length,
     jwt_authorities: jwtAuthorities.length,
-    expires_at: maybeTime(endOf(bundle)),
+    expires_at: maybeTime(bundleEnd(bundle)),
     updated_at: time(updatedAt),
   };
-}
-
-/** When the last X.509 authority ends; undefined: there is none. */
-export function endOf({ x509Authorities }: Pick<FederatedBundle, 'x509Authorities'>): number | undefined {
-  if (x509Authorities.length === 0) return undefined;
-  return Math.max(...x509Authorities.map((der) => new X509Certificate(der).validToDate.getTime()));
 }

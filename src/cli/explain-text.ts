@@ -33,7 +33,8 @@ export function explanationLines(explanation: ExplanationJson): string[] {
       ...identities.map((one) => `${one.spiffe_id} by entry ${one.entry_id}${one.default ? ', also as default' : ''}`),
       ...bundles.map((name) => `the bundle ${name}`),
       ...unset.map(
-        (trustDomain) => `no bundle of ${trustDomain}: it is not set yet (${asCalled('sidekey bundle set')})`,
+        (trustDomain) =>
+          `no bundle of ${trustDomain}: it is not set yet (${asCalled('sidekey bundle set')}, or ${asCalled('sidekey federation create')})`,
       ),
       ...(identities.length + bundles.length === 0 ? ['nothing'] : []),
     ]),

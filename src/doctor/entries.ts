@@ -167,7 +167,7 @@ export function judgeRequirements({
         place: `entry ${id}`,
         problem: `the entry of ${spiffeId}${entries === 1 ? '' : ` and ${entries - 1} more`} federates with ${domain}, whose bundle is not set`,
         why: `callers that ask for the authorities of ${domain} wait, and refuse its workloads`,
-        fix: `get the bundle of ${domain} from its operator, and set it: sidekey bundle set ${domain} --file BUNDLE; or leave ${domain} out of federates_with`,
+        fix: `get the bundle of ${domain} from its operator, and set it: sidekey bundle set ${domain} --file BUNDLE; or let the server fetch it from the bundle endpoint: sidekey federation create ${domain} (docs/federation.md); or leave ${domain} out of federates_with`,
       }),
     ),
   ];

@@ -188,7 +188,7 @@ function recordOf({ decision }: NonNullable<SecretJson['held']>): string {
 /** Remedies for holds that do not depend on the caller's facts, by reason: a decision record would not help there. */
 const WAYS_OUT: Readonly<Record<string, (name: string) => string>> = {
   'no-bundle': (name) =>
-    `get the bundle from the operator of that trust domain: sidekey bundle set ${shellQuote(domainOf(name))} --file BUNDLE`,
+    `get the bundle from the operator of that trust domain: sidekey bundle set ${shellQuote(domainOf(name))} --file BUNDLE; or let the server fetch it (sidekey federation create)`,
   'not-federated': (name) =>
     `let an entry of this Envoy federate with it (with all its other domains): sidekey entry update ID --federates-with ${shellQuote(domainOf(name))}`,
 };

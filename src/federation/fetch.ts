@@ -28,6 +28,8 @@ export interface FetchParts {
   readonly resolve?: Resolve | undefined;
   /** Ends the fetch. */
   readonly signal: AbortSignal;
+  /** Whether the endpoint was slow lately: its look-ups then wait for each other only. */
+  readonly isSlow?: boolean | undefined;
   /** Of all requests together, in milliseconds; by default {@link TIMEOUT_MS}. */
   readonly timeoutMs?: number | undefined;
 }
@@ -92,7 +94,11 @@ function redirectTarget(location: string | undefined, from: string): string {
 
 type Answer = Fetched | { readonly location: string | undefined };
 
-function request(url: string, trust: EndpointTrust, { rules, resolve, signal }: FetchParts): Promise<Answer> {
+function request(
+  url: string,
+  trust: EndpointTrust,
+  { rules, resolve, signal, isSlow = false }: FetchParts,
+): Promise<Answer> {
   const { hostname, port } = new URL(url);
   checkLiteral(hostname, rules);
   return new Promise((resolvePromise, reject) => {
@@ -116,7 +122,7 @@ function request(url: string, trust: EndpointTrust, { rules, resolve, signal }: 
         maxHeaderSize: MAX_HEADERS,
         minVersion: 'TLSv1.2',
         rejectUnauthorized: true,
-        lookup: guardedLookup(rules, resolve),
+        lookup: guardedLookup(rules, { resolve, signal, isSlow }),
         checkServerIdentity: (host, certificate) => identityFault(host, certificate, trust),
         ...(trust.context === undefined ? {} : { secureContext: trust.context }),
         signal,

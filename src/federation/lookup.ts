@@ -20,12 +20,28 @@ const systemResolve: Resolve = (host, callback) => dns.lookup(host, { all: true,
  */
 const MOST_LOOKUPS = 2;
 const slots = new Slots(MOST_LOOKUPS);
+/** For endpoints that were slow lately: a partner can make its name server slow, and a look-up can't be cancelled. */
+const slowSlots = new Slots(1);
 
-/** @param resolve by default the system's resolver */
-export function guardedLookup(rules: AddressRules, resolve: Resolve = systemResolve): LookupFunction {
+export interface LookupOptions {
+  /** By default the system's resolver. */
+  readonly resolve?: Resolve | undefined;
+  /** Ends the fetch: a look-up that has not begun is not done. */
+  readonly signal: AbortSignal;
+  readonly isSlow: boolean;
+}
+
+export function guardedLookup(
+  rules: AddressRules,
+  { resolve = systemResolve, signal, isSlow }: LookupOptions,
+): LookupFunction {
   return (host, options, callback) => {
     const fail = (error: Error) => callback(error as NodeJS.ErrnoException, []);
-    void slots.enter().then((leave) =>
+    void (isSlow ? slowSlots : slots).enter().then((leave) => {
+      if (signal.aborted) {
+        leave();
+        return;
+      }
       resolve(host, (error, addresses) => {
         leave();
         if (error !== null) {
@@ -37,8 +53,8 @@ export function guardedLookup(rules: AddressRules, resolve: Resolve = systemReso
         if (first === undefined) fail(refused(host, addresses, rules));
         else if (options.all === true) callback(null, allowed);
         else callback(null, first.address, first.family);
-      }),
-    );
+      });
+    });
   };
 }
 

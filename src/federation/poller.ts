@@ -47,6 +47,14 @@ const SPREAD_EACH_MS = 30;
 const SPREAD_MS = 30_000;
 /** Maximum number of fetches at once. */
 const MOST_AT_ONCE = 16;
+/** Maximum number of further fetches at once from endpoints that were slow lately, which else would delay all others. */
+const MOST_SLOW_AT_ONCE = 16;
+/** Duration from which a fetch is slow, in milliseconds. */
+const SLOW_MS = 3_000;
+/** Number of fast fetches in succession after which an endpoint is no longer slow. */
+const FAST_AGAIN = 3;
+/** How often a fetch begins anew because the bundle was set by hand meanwhile. */
+const MOST_ANEW = 3;
 
 export interface PollOutcome {
   /** Whether other authorities, or another number or hint, were stored. */
@@ -68,6 +76,15 @@ interface Followed {
   last: { readonly hash: string; readonly bundle: FederatedBundle } | undefined;
   /** The TLS context, and the text of the certificates that it is made of. */
   context: { readonly of: string | Buffer; readonly context: SecureContext } | undefined;
+  /** Number of fast fetches until the endpoint is no longer slow; 0: it is not. */
+  slow: number;
+}
+
+/** The bundle was set or deleted by hand while it was fetched: what was fetched may be the older one. */
+class Superseded extends FetchError {
+  constructor() {
+    super('store', 'the bundle was changed by hand meanwhile');
+  }
 }
 
 const NEW: RelationshipStatus = {
@@ -85,6 +102,7 @@ export class Poller {
   readonly #parts: PollerParts;
   readonly #followed = new Map<TrustDomain, Followed>();
   readonly #slots = new Slots(MOST_AT_ONCE);
+  readonly #slowSlots = new Slots(MOST_SLOW_AT_ONCE);
   readonly #moves: Listeners<RelationshipMove>;
   readonly #stops: readonly (() => void)[];
   readonly #random: () => number;
@@ -119,12 +137,14 @@ export class Poller {
    * @throws ERR_NOT_FOUND; ERR_FEDERATION with the reason; ERR_STORE
    */
   async refresh(trustDomain: TrustDomain, force = false): Promise<PollOutcome> {
-    const followed = this.#followed.get(trustDomain);
-    if (followed === undefined)
-      throw new SidekeyError('ERR_NOT_FOUND', `there is no federation relationship with ${trustDomain}`);
-    // A fetch that is not forced may refuse what this one takes.
-    while (force && followed.running?.forced === false) await followed.running.outcome.catch(() => undefined);
-    return this.#poll(trustDomain, followed, force);
+    for (;;) {
+      const followed = this.#followed.get(trustDomain);
+      if (followed === undefined)
+        throw new SidekeyError('ERR_NOT_FOUND', `there is no federation relationship with ${trustDomain}`);
+      // A fetch that is not forced may refuse what this one takes. The relationship may be another one after it.
+      if (!force || followed.running?.forced !== false) return this.#poll(trustDomain, followed, force);
+      await followed.running.outcome.catch(() => undefined);
+    }
   }
 
   /** Calls the listener when a relationship comes into another state. @returns a function that removes it */
@@ -149,6 +169,7 @@ export class Poller {
       running: undefined,
       last: undefined,
       context: undefined,
+      slow: 0,
     };
     this.#followed.set(trustDomain, followed);
     this.#plan(trustDomain, followed, delayMs);
@@ -217,24 +238,45 @@ export class Poller {
   }
 
   async #run(trustDomain: TrustDomain, followed: Followed, forced: boolean, signal: AbortSignal): Promise<PollOutcome> {
-    const leave = await this.#slots.enter();
+    const leave = await (followed.slow > 0 ? this.#slowSlots : this.#slots).enter();
     const before = followed.status.state;
+    const begun = performance.now();
+    let isLate = false;
     try {
       const relationship = this.#parts.registry.relationships.get(trustDomain);
       if (relationship === undefined || signal.aborted)
         throw new FetchError('connection', 'the relationship has changed');
-      const outcome = await this.#fetch(relationship, followed, forced, signal);
+      const outcome = await this.#fetchNewest(relationship, followed, forced, signal);
       this.results.add(outcome.changed ? 'changed' : 'unchanged');
       return outcome;
     } catch (thrown) {
+      isLate = thrown instanceof FetchError && thrown.reason === 'timeout';
       throw this.#failed(trustDomain, followed, thrown, signal);
     } finally {
       leave();
       followed.running = undefined;
+      const isFast = !isLate && performance.now() - begun < SLOW_MS;
+      followed.slow = isFast ? Math.max(0, followed.slow - 1) : FAST_AGAIN;
       const isFollowed = this.#followed.get(trustDomain) === followed;
       if (isFollowed && !this.#closed) {
         this.#plan(trustDomain, followed, this.#interval(trustDomain, followed) * (1 - JITTER * this.#random()));
         this.#tellMove(trustDomain, followed.status, before);
+      }
+    }
+  }
+
+  /** Fetches anew if somebody sets the bundle by hand meanwhile, as after a key of the partner was stolen. */
+  async #fetchNewest(
+    relationship: Relationship,
+    followed: Followed,
+    forced: boolean,
+    signal: AbortSignal,
+  ): Promise<PollOutcome> {
+    for (let anew = 0; ; anew += 1) {
+      try {
+        return await this.#fetch(relationship, followed, forced, signal);
+      } catch (thrown) {
+        if (!(thrown instanceof Superseded) || anew === MOST_ANEW) throw thrown;
       }
     }
   }
@@ -249,11 +291,19 @@ export class Poller {
     const { trustDomain } = relationship;
     const begun = clock.now();
     followed.status = { ...followed.status, lastAttemptAt: begun };
+    const known = registry.federatedBundles.get(trustDomain);
     const trust = this.#trustOf(relationship, followed);
+    const { context } = followed;
     const revision = registry.relationships.revisionOf(trustDomain);
-    const { body, address } = await fetchDocument(relationship.url, trust, { rules, resolve, signal, timeoutMs });
+    const { body, address } = await fetchDocument(relationship.url, trust, {
+      ...{ rules, resolve, signal, timeoutMs },
+      isSlow: followed.slow > 0,
+    });
     const hash = createHash('sha256').update(body).digest('base64');
-    const present = registry.federatedBundles.get(trustDomain);
+    const isCurrent = () =>
+      registry.federatedBundles.get(trustDomain) === known && this.#isKnownBy(relationship, context?.of);
+    if (!isCurrent()) throw new Superseded();
+    const present = known;
     const { last } = followed;
     const at = { trust_domain: trustDomain, url: relationship.url, address };
     if (last !== undefined && last.hash === hash && last.bundle === present) {
@@ -282,8 +332,14 @@ export class Poller {
     }
     if (ignored.length > 0) log.warn({ ...at, ignored }, 'parts of the fetched bundle were ignored');
     const isPresent = () => registry.relationships.revisionOf(trustDomain) === revision && !signal.aborted;
+    const mayStore = () => isPresent() && isCurrent();
+    let stored = false;
     const taken = isSame ? { ...input, ...contentsOf(present) } : input;
-    const { value } = await registry.federatedBundles.setPolled(trustDomain, taken, isPresent);
+    const { value } = await registry.federatedBundles.setPolled(trustDomain, taken, () => {
+      stored = mayStore();
+      return stored;
+    });
+    if (!stored && isPresent()) throw new Superseded();
     if (value === undefined || !isPresent()) throw new FetchError('store', 'the relationship has changed meanwhile');
     const changed = value !== present;
     followed.last = { hash, bundle: value };
@@ -299,8 +355,10 @@ export class Poller {
   /** @throws FetchError if it is not known by what the endpoint is recognized */
   #trustOf({ trustDomain, profile, endpointSpiffeId, endpointCa }: Relationship, followed: Followed): EndpointTrust {
     const contextFor = (of: string | Buffer): SecureContext => {
-      if (followed.context?.of !== of) followed.context = { of, context: contextOf(of) };
-      return followed.context.context;
+      const former = followed.context?.of;
+      const isSame = former === of || (Buffer.isBuffer(former) && Buffer.isBuffer(of) && former.equals(of));
+      if (!isSame) followed.context = { of, context: contextOf(of) };
+      return followed.context!.context;
     };
     if (profile === 'https_web') {
       return { profile, context: endpointCa === undefined ? undefined : contextFor(endpointCa) };
@@ -315,6 +373,13 @@ export class Poller {
       throw new FetchError('bootstrap', problem, bootstrapFix(domain, trustDomain));
     }
     return { profile, spiffeId: endpointSpiffeId!, context: contextFor(bundle.authoritiesPem) };
+  }
+
+  /** Whether the authorities under which the endpoint was recognized still are those of its trust domain. */
+  #isKnownBy({ profile, endpointSpiffeId }: Relationship, of: string | Buffer | undefined): boolean {
+    if (profile === 'https_web') return true;
+    const present = this.#bundleOf(trustDomainOf(endpointSpiffeId!))?.authoritiesPem;
+    return present !== undefined && Buffer.isBuffer(of) && (present === of || present.equals(of));
   }
 
   #bundleOf(trustDomain: TrustDomain): TrustBundle | undefined {

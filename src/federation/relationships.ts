@@ -85,9 +85,25 @@ export class Federation {
     const sets = bundle !== undefined && this.#isNeeded(trustDomain, bundle, how.bundle);
     this.#check(relationship, sets ? bundle : undefined, how);
     const { by = SERVER } = how;
-    if (sets) await federatedBundles.set(trustDomain, bundle, by);
-    const before = relationships.get(trustDomain);
-    const { value, created } = await relationships.put(relationship, how);
+    let before: Relationship | undefined;
+    // Queued in the same turn, so that nothing is written in between: both are stored, or none. The bundle comes first,
+    // because the relationship is polled at once.
+    const [setting, putting] = await Promise.allSettled([
+      sets
+        ? federatedBundles.set(trustDomain, bundle, by, () => this.#check(relationship, bundle, how))
+        : Promise.resolve(undefined),
+      relationships.put(relationship, {
+        ...how,
+        check: () => {
+          const present = federatedBundles.get(trustDomain);
+          if (sets && (present === undefined || !haveSameAuthorities(present, bundle))) throw notSet(trustDomain);
+          before = relationships.get(trustDomain);
+        },
+      }),
+    ]);
+    if (setting.status === 'rejected') throw setting.reason;
+    if (putting.status === 'rejected') throw putting.reason;
+    const { value, created } = putting.value;
     const change = created ? 'created' : value === before ? 'unchanged' : 'changed';
     let fetchError: SidekeyError | undefined;
     if (change !== 'unchanged' || sets) {
@@ -187,4 +203,12 @@ export class Federation {
           },
     ]);
   }
+}
+
+/** Only logged: the caller gets the error of the bundle. */
+function notSet(trustDomain: TrustDomain): SidekeyError {
+  return new SidekeyError(
+    'ERR_STORE',
+    `the bundle of ${trustDomain} was not stored, so the relationship is not either`,
+  );
 }

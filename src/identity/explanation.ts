@@ -296,7 +296,10 @@ function remedies(
   { caller, placeOf, template, gets }: RemedyFor,
   unset: readonly TrustDomain[],
 ): Remedies {
-  const others = unset.map((trustDomain) => `sidekey bundle set ${trustDomain} --file BUNDLE`);
+  const others = unset.flatMap((trustDomain) => [
+    `sidekey bundle set ${trustDomain} --file BUNDLE`,
+    `sidekey federation create ${trustDomain} --bundle-endpoint-url URL --bundle-endpoint-profile PROFILE`,
+  ]);
   if (asked === undefined || asked.given) return { fixes: others, note: undefined };
   // An entry for it would be refused.
   if (asked.reason === 'foreign-id') return { fixes: others, note: foreignNote(asked) };

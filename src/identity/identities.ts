@@ -223,7 +223,12 @@ export class Identities {
       const detail = `${trustDomain} has withdrawn all its authorities, so nobody trusts its SVIDs: sidekey federation show ${trustDomain}`;
       return { reason: 'no-bundle', detail };
     }
-    return bundle ?? { reason: 'no-bundle', detail: `the bundle of ${trustDomain} is not set: sidekey bundle set` };
+    return (
+      bundle ?? {
+        reason: 'no-bundle',
+        detail: `the bundle of ${trustDomain} is not set: sidekey bundle set, or sidekey federation create`,
+      }
+    );
   }
 
   /**

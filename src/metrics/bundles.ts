@@ -1,14 +1,10 @@
 /** The samples of the bundles. */
 
-import { X509Certificate } from 'node:crypto';
 import { RELATIONSHIP_STATES } from '../federation/index.ts';
-import type { FederatedBundle } from '../registry/index.ts';
+import { bundleEnd } from '../registry/index.ts';
 import type { Samples } from './samples.ts';
 import { eachInSlices } from './slices.ts';
 import type { MetricSources } from './sources.ts';
-
-/** When each bundle ends, in milliseconds since the epoch. A bundle is immutable, and to read its certificates takes time. */
-const ends = new WeakMap<FederatedBundle, number>();
 
 export async function collectBundles(samples: Samples, sources: MetricSources): Promise<void> {
   const { ca, registry } = sources;
@@ -34,7 +30,7 @@ export async function collectBundles(samples: Samples, sources: MetricSources): 
   let soonest = Number.POSITIVE_INFINITY;
   await eachInSlices(foreign, (bundle) => {
     // One that withdraws its trust has no end.
-    if (bundle.x509Authorities.length > 0) soonest = Math.min(soonest, endOf(bundle));
+    soonest = Math.min(soonest, bundleEnd(bundle) ?? soonest);
   });
   if (Number.isFinite(soonest)) samples.set('sidekey_bundle_soonest_expiry_timestamp_seconds', soonest / 1_000, kind);
   const oldest = Math.min(...foreign.map(({ updatedAt }) => updatedAt));
@@ -80,13 +76,4 @@ function collectPublished(samples: Samples, { ca, publishing, published }: Metri
     }
     samples.set('sidekey_published_file_problem', Number(file.problem !== undefined));
   }
-}
-
-function endOf(bundle: FederatedBundle): number {
-  let end = ends.get(bundle);
-  if (end === undefined) {
-    end = Math.max(...bundle.x509Authorities.map((der) => new X509Certificate(der).validToDate.getTime()));
-    ends.set(bundle, end);
-  }
-  return end;
 }

@@ -81,7 +81,7 @@ function* warningsOfEntry(entry: EntryInput, parts: EntryWarningParts): Iterable
   yield* ttlWarnings(entry, parts);
   for (const domain of entry.federatesWith) {
     if (domain === EVERY_DOMAIN || parts.federatedBundles.get(domain) !== undefined) continue;
-    const rule = `callers get it as soon as it is set: sidekey bundle set ${domain} --file FILE`;
+    const rule = `callers get it as soon as it is set: sidekey bundle set ${domain} --file FILE, or fetched: sidekey federation create ${domain}`;
     yield { path: '/federates_with', problem: `no bundle of ${domain} is set`, rule };
   }
   if (isExpired(entry, parts.now())) {

@@ -1,5 +1,6 @@
 /** The bundle of another trust domain, as input and as stored. */
 
+import { X509Certificate } from 'node:crypto';
 import type { BundleContents, TrustBundle } from '../spiffe/index.ts';
 
 /** Who brought a bundle: a person (`manual`), or the poller from the domain's bundle endpoint (`polled`). */
@@ -26,4 +27,17 @@ export interface BundleInput extends BundleContents {
   /** Undefined if the input has none, as in PEM. */
   readonly sequenceNumber: bigint | undefined;
   readonly refreshHint: number | undefined;
+}
+
+const ends = new WeakMap<object, number>();
+
+/** When the last X.509 authority of a bundle ends, in milliseconds since the epoch; undefined: it has none. */
+export function bundleEnd(bundle: Pick<BundleContents, 'x509Authorities'>): number | undefined {
+  if (bundle.x509Authorities.length === 0) return undefined;
+  let end = ends.get(bundle);
+  if (end === undefined) {
+    end = Math.max(...bundle.x509Authorities.map((der) => new X509Certificate(der).validToDate.getTime()));
+    ends.set(bundle, end);
+  }
+  return end;
 }

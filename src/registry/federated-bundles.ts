@@ -51,10 +51,19 @@ export class FederatedBundles {
   /**
    * Durable when the promise resolves. An unchanged bundle is neither written nor reported to listeners. If the input
    * has no sequence number that fits a number, and other authorities than before, the number increases by one.
-   * @throws ERR_BAD_INPUT if there are too many; ERR_STORE
+   * @param check called when the write is due; nothing is written if this throws
+   * @throws ERR_BAD_INPUT if there are too many; ERR_STORE; what `check` throws
    */
-  set(trustDomain: TrustDomain, input: BundleInput, by: Actor = SERVER): Promise<Put<FederatedBundle>> {
-    return this.#bundles.put(trustDomain, by, (before) => this.#next(trustDomain, input, before, 'manual'));
+  set(
+    trustDomain: TrustDomain,
+    input: BundleInput,
+    by: Actor = SERVER,
+    check?: () => void,
+  ): Promise<Put<FederatedBundle>> {
+    return this.#bundles.put(trustDomain, by, (before) => {
+      check?.();
+      return this.#next(trustDomain, input, before, 'manual');
+    });
   }
 
   /**

@@ -31,7 +31,7 @@ export {
   programWarning,
   type WarningsOf,
 } from './entry-warnings.ts';
-export type { BundleInput, FederatedBundle } from './federated-bundle.ts';
+export { type BundleInput, bundleEnd, type FederatedBundle } from './federated-bundle.ts';
 export { parseRfc3339 } from './instant.ts';
 export { parseJoinTokenInput } from './join-token-input.ts';
 export { MatchIndex, missing } from './match.ts';

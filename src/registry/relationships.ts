@@ -27,6 +27,8 @@ export interface PutRelationship {
   /** The expected revision; undefined: any. */
   readonly ifRevision?: number | undefined;
   readonly by?: Actor;
+  /** Called when the write is due; nothing is written if this throws. */
+  readonly check?: () => void;
 }
 
 export class Relationships {
@@ -69,9 +71,10 @@ export class Relationships {
    * @throws ERR_RELATIONSHIP if there is one and none is expected; ERR_NOT_FOUND; ERR_REVISION; ERR_BAD_INPUT if there are
    * too many; ERR_STORE
    */
-  put(input: RelationshipInput, { as, ifRevision, by = SERVER }: PutRelationship): Promise<Put<Relationship>> {
+  put(input: RelationshipInput, { as, ifRevision, by = SERVER, check }: PutRelationship): Promise<Put<Relationship>> {
     return this.#relationships.put(input.trustDomain, by, (before) => {
       this.check(input, { as, ifRevision });
+      check?.();
       if (before !== undefined && isSame(before, input)) return before;
       const now = this.#clock.now();
       return { ...input, createdAt: before?.createdAt ?? now, updatedAt: now };

@@ -1,5 +1,6 @@
 /** The broken set-ups. */
 
+import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
@@ -8,6 +9,7 @@ import { createServer } from 'node:net';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { wait } from '../../envoy-examples/demo/expect.ts';
+import { bundleEndpoint, makeAuthority } from '../support/bundle-endpoint.ts';
 import { endAfter } from '../support/caller.ts';
 import { makeCertificate } from '../support/certificates.ts';
 import { makeCgroup } from '../support/cgroup.ts';
@@ -80,6 +82,33 @@ async function entriesOf(stage: Stage, name: string): Promise<{ id: string }[]> 
 async function change(stage: Stage, name: string, body: object): Promise<void> {
   const [one] = await entriesOf(stage, name);
   await stage.admin.json('PATCH', `/v1/entries/${one!.id}`, { body });
+}
+
+const PARTNER = 'partner.example';
+const ENDPOINT_ID = `spiffe://${PARTNER}/sidekey/server`;
+const ROOT = await makeAuthority();
+const NEXT_ROOT = await makeAuthority('next root');
+const allowLoopback: DoctorCase['own'] = () => ({ federationAllow: '127.0.0.0/8' });
+
+/** Makes a relationship whose first fetch succeeds. */
+async function federate({ admin }: Stage, t: TestContext) {
+  const endpoint = await bundleEndpoint(t, await ROOT.leaf({ uris: [ENDPOINT_ID] }));
+  const document = { keys: [ROOT.key], spiffe_sequence: 1 };
+  endpoint.answer(document);
+  const body = {
+    trust_domain: PARTNER,
+    bundle_endpoint_url: endpoint.url,
+    bundle_endpoint_profile: 'https_spiffe',
+    endpoint_spiffe_id: ENDPOINT_ID,
+    trust_domain_bundle: ROOT.pem,
+  };
+  const { state } = await admin.json<{ state: string }>('POST', '/v1/federation', { body });
+  assert.equal(state, 'fresh');
+  return { endpoint, document };
+}
+
+async function refreshInVain({ admin }: Stage): Promise<void> {
+  await assert.rejects(admin.json('POST', `/v1/federation/${PARTNER}/refresh`), { code: 'ERR_FEDERATION' });
 }
 
 function startSleeper(t: TestContext, who: { uid?: number; gid?: number } = {}) {
@@ -606,7 +635,58 @@ const FOUND: readonly Omit<DoctorCase, 'by'>[] = [
       const { key } = await makeCertificate();
       await stage.admin.json('PUT', '/v1/bundles/other.example', { body: { keys: [key] } });
     },
-    fix: 'get the bundle from the operator of the other trust domain, and set it: `sidekey bundle set DOMAIN --file BUNDLE`',
+    fix: 'get the bundle from the operator of the other trust domain, and set it: `sidekey bundle set DOMAIN --file BUNDLE`, or let the server fetch it: `sidekey federation create DOMAIN …`',
+  },
+  {
+    symptom: 'The bundle of a partner gets old: its endpoint does not answer as it should',
+    words: 'nothing, until the partner replaces its root: then `CERTIFICATE_VERIFY_FAILED`',
+    cause: 'the bundle endpoint is down, has moved, or something in between answers',
+    own: allowLoopback,
+    rule: 'federation-failing',
+    break: async (stage, t) => {
+      const partner = await federate(stage, t);
+      partner.endpoint.answer((_request, response) => response.writeHead(503).end());
+      await refreshInVain(stage);
+      partner.endpoint.answer(partner.document);
+    },
+    fix: 'sidekey federation refresh partner.example',
+    note: 'first correct the reason that the finding names, which may be on the side of the partner; the last good bundle stays in use',
+  },
+  {
+    symptom: 'The bundle endpoint of a partner is not known any more',
+    words: '`CERTIFICATE_VERIFY_FAILED` with peers of the partner, whose authority is unknown',
+    cause: 'the partner replaced its root while this server could not fetch the new one',
+    own: allowLoopback,
+    rule: 'federation-stale',
+    break: async (stage, t) => {
+      const { endpoint } = await federate(stage, t);
+      endpoint.present(await NEXT_ROOT.leaf({ uris: [ENDPOINT_ID] }));
+      endpoint.answer({ keys: [NEXT_ROOT.key], spiffe_sequence: 2 });
+      await refreshInVain(stage);
+    },
+    byHand: async (stage) => {
+      await stage.admin.json('PUT', `/v1/bundles/${PARTNER}`, { body: { keys: [NEXT_ROOT.key] } });
+      await stage.admin.json('POST', `/v1/federation/${PARTNER}/refresh`);
+    },
+    fix: 'get the present bundle from the operator of the partner, and set it: `sidekey bundle set DOMAIN --file BUNDLE`; the endpoint is asked again at once',
+  },
+  {
+    symptom: 'All peers of a partner are refused',
+    words: '`CERTIFICATE_VERIFY_FAILED`',
+    cause: 'the partner published a bundle without authorities: it has withdrawn its trust, or made a mistake',
+    own: allowLoopback,
+    rule: 'federation-revoked',
+    break: async (stage, t) => {
+      const { endpoint } = await federate(stage, t);
+      endpoint.answer({ keys: [], spiffe_sequence: 2 });
+      await stage.admin.json('POST', `/v1/federation/${PARTNER}/refresh`);
+      endpoint.answer({ keys: [ROOT.key], spiffe_sequence: 3 });
+    },
+    byHand: async (stage) => {
+      await stage.admin.json('PUT', `/v1/bundles/${PARTNER}`, { body: { keys: [ROOT.key] } });
+      await stage.admin.json('POST', `/v1/federation/${PARTNER}/refresh`);
+    },
+    fix: 'ask the operator of the partner whether that is meant. If its endpoint has authorities again, and is of `https_spiffe`, set its present bundle: `sidekey bundle set DOMAIN --file BUNDLE`; with `https_web` the next poll takes them',
   },
   {
     symptom: 'Workloads in containers get no identity',

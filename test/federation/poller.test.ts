@@ -6,8 +6,10 @@ import type { AddressInfo } from 'node:net';
 import { describe, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import type { SidekeyError } from '../../src/base/errors.ts';
+import type { Resolve } from '../../src/federation/lookup.ts';
+import { parseTrustDomain } from '../../src/spiffe/id.ts';
 import { type Answer, bundleEndpoint, makeAuthority } from '../support/bundle-endpoint.ts';
-import { ID, OTHER, spiffe, startPolling, web } from './support.ts';
+import { given, ID, OTHER, spiffe, startPolling, web } from './support.ts';
 
 const root = await makeAuthority();
 const next = await makeAuthority('next root');
@@ -442,6 +444,103 @@ describe('polls', { timeout: 60_000 }, () => {
     await federation.refresh(OTHER, false);
     assert.equal(registry.federatedBundles.get(OTHER)!.source, 'polled');
     assert.ok(lines.some(({ level, msg }) => level === 40 && /set by hand is replaced/.test(String(msg))));
+  });
+
+  test('do not replace a bundle that is set by hand meanwhile, as after a root of the partner was stolen', async (t) => {
+    const endpoint = await bundleEndpoint(t, svid);
+    endpoint.answer(DOCUMENT);
+    const { create, registry, federation } = await startPolling(t);
+    await create(spiffe(endpoint.url, root.pem));
+    const asked = Promise.withResolvers<() => void>();
+    endpoint.answer((_request, response) =>
+      asked.resolve(() => response.end(JSON.stringify({ ...bundleOf(root.key, thief.key), spiffe_sequence: 9 }))),
+    );
+    const refreshing = federation.refresh(OTHER, false);
+    const answer = await asked.promise;
+    const byHand = { jwtAuthorities: [], sequenceNumber: undefined, refreshHint: undefined };
+    await registry.federatedBundles.set(OTHER, { x509Authorities: [next.certificate.raw], ...byHand });
+    answer();
+    await refused(refreshing, 'certificate', /not signed by an authority of the bundle/);
+    assert.deepEqual(registry.federatedBundles.get(OTHER)!.x509Authorities, [next.certificate.raw]);
+    assert.equal(federation.get(OTHER).status.state, 'stale-bootstrap');
+  });
+
+  test('take the next document if the bundle of https_web is set by hand meanwhile', async (t) => {
+    const endpoint = await bundleEndpoint(t, host);
+    endpoint.answer(DOCUMENT);
+    const { create, registry, federation } = await startPolling(t);
+    await create(web(endpoint.url, root.pem));
+    const asked = Promise.withResolvers<() => void>();
+    endpoint.answer((_request, response) => {
+      endpoint.answer({ ...bundleOf(next.key), spiffe_sequence: 3 });
+      asked.resolve(() => response.end(JSON.stringify({ ...bundleOf(thief.key), spiffe_sequence: 2 })));
+    });
+    const refreshing = federation.refresh(OTHER, false);
+    const answer = await asked.promise;
+    const byHand = { jwtAuthorities: [], sequenceNumber: undefined, refreshHint: undefined };
+    await registry.federatedBundles.set(OTHER, {
+      x509Authorities: [root.certificate.raw, next.certificate.raw],
+      ...byHand,
+    });
+    answer();
+    assert.deepEqual(await refreshing, { changed: true });
+    assert.equal(endpoint.requests.length, 3);
+    assert.deepEqual(registry.federatedBundles.get(OTHER)!.x509Authorities, [next.certificate.raw]);
+  });
+
+  test('of partners that answer slowly do not delay those of others', async (t) => {
+    const slow = await bundleEndpoint(t, host);
+    slow.answer(() => undefined);
+    const good = await bundleEndpoint(t, host);
+    good.answer(DOCUMENT);
+    const { create, federation } = await startPolling(t, { timeoutMs: 600 });
+    await create(web(good.url, root.pem));
+    const names = Array.from({ length: 40 }, (_, at) => `slow${at}.example`);
+    await Promise.all(names.map((name) => create(web(slow.url, root.pem, { trust_domain: name }))));
+    let ended = 0;
+    const waiting = names.map((name) =>
+      federation.refresh(parseTrustDomain(name), false).catch(() => {
+        ended += 1;
+      }),
+    );
+    await federation.refresh(OTHER, false);
+    assert.equal(ended, 0, 'the good one does not wait for a turn behind 40 slow ones');
+    await Promise.all(waiting);
+  });
+});
+
+describe('a relationship and its bundle', () => {
+  test('are stored together: a change that comes too late leaves the bundle as it is', async (t) => {
+    const endpoint = await bundleEndpoint(t, svid);
+    endpoint.answer(DOCUMENT);
+    const { create, registry, federation } = await startPolling(t);
+    await create(spiffe(endpoint.url, root.pem));
+    const ifRevision = federation.get(OTHER).revision;
+    const change = (path: string, pem: string) =>
+      federation.set(given(spiffe(`${endpoint.url}${path}`, pem)), { as: 'update', bundle: 'replace', ifRevision });
+    const [first, second] = await Promise.allSettled([change('a', root.pem), change('b', next.pem)]);
+    assert.equal(first.status, 'fulfilled');
+    assert.ok(second.status === 'rejected');
+    assert.equal((second.reason as SidekeyError).code, 'ERR_REVISION');
+    assert.deepEqual(registry.federatedBundles.get(OTHER)!.x509Authorities, [root.certificate.raw]);
+    assert.equal(federation.get(OTHER).relationship.url, `${endpoint.url}a`);
+  });
+});
+
+describe('look-ups', () => {
+  test('that no fetch waits for any more are not done: a slow name server does not make a queue', async (t) => {
+    const asked: (() => void)[] = [];
+    const resolve: Resolve = (_host, callback) =>
+      void asked.push(() => callback(null, [{ address: '127.0.0.1', family: 4 }]));
+    const { create, federation } = await startPolling(t, { timeoutMs: 300, resolve });
+    const names = Array.from({ length: 6 }, (_, at) => `d${at}.example`);
+    await Promise.all(names.map((name) => create(web(`https://${name}/`, root.pem, { trust_domain: name }))));
+    assert.deepEqual(new Set(federation.list().map(({ status }) => status.error?.reason)), new Set(['timeout']));
+    const begun = asked.length;
+    assert.ok(begun < names.length);
+    for (const answer of asked) answer();
+    await new Promise((done) => setImmediate(done));
+    assert.equal(asked.length, begun);
   });
 });
 

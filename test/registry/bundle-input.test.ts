@@ -125,6 +125,16 @@ describe('a SPIFFE bundle as JSON', () => {
     assert.deepEqual(input.x509Authorities, [ec.der]);
   });
 
+  test('has at most 200 JWT keys that are read, none of them huge: each takes time', () => {
+    const { kty, crv, x, y } = ec.key;
+    const jwt = { kty, crv, x, y, use: 'jwt-svid' };
+    const bad = Array.from({ length: 200 }, (_, i) => ({ ...jwt, x: 'AAAA', kid: `${i}` }));
+    assert.deepEqual(read({ keys: [ec.key, ...bad, { ...jwt, kid: 'good' }] }).input?.jwtAuthorities, []);
+    const n = Buffer.alloc(4_000, 255).toString('base64url');
+    const huge = { kty: 'RSA', e: 'AQAB', n, use: 'jwt-svid', kid: 'huge' };
+    assert.deepEqual(read({ keys: [ec.key, huge] }).input?.jwtAuthorities, []);
+  });
+
   test('may have keys of uses and types that nobody knows, with a warning, and needs a certificate', () => {
     const { x5c: _, ...bare } = ec.key;
     const jwt = { ...bare, use: 'jwt-svid', kid: 'a' };

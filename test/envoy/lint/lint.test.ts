@@ -813,7 +813,7 @@ describe('the lint of a bootstrap, with what the server knows', () => {
     );
     const federates = ENTRIES.map((entry) => ({ ...entry, federates_with: ['other.example'] }));
     const unset = only(all, { ...KNOWN, entries: federates });
-    assert.match(unset.fix, /: sidekey bundle set other\.example --file BUNDLE$/);
+    assert.match(unset.fix, /: sidekey bundle set other\.example --file BUNDLE; .*sidekey federation create/);
     assert.deepEqual(
       look(all, { ...KNOWN, entries: federates, server: { ...SERVER, bundles: ['other.example'] } }),
       [],

@@ -36,7 +36,7 @@ export function unfederated(model: Model, domain: string, known: KnownFacts): Om
       ...head,
       problem: `the bundle of ${domain} is not set`,
       why: 'the server does not know its authorities: the name is held',
-      fix: `get the bundle from the operator of ${domain}, and set it: sidekey bundle set ${shellQuote(domain)} --file BUNDLE`,
+      fix: `get the bundle from the operator of ${domain}, and set it: sidekey bundle set ${shellQuote(domain)} --file BUNDLE; or let the server fetch it (sidekey federation create)`,
     },
   ];
 }
