@@ -71,6 +71,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   metrics: [
     'types:agents',
     'types:registry',
+    'registry/federated-bundle.ts',
     'types:ca',
     'types:attest',
     'types:identity',
