@@ -165,19 +165,26 @@ async function changeAll(
   change: (body: Body) => Promise<Changed>,
 ): Promise<void> {
   const made: Changed[] = [];
-  for (const [index, body] of given.entries()) {
-    const place = (problem: Problem) => placeOf(problem, options.data, index);
-    const one = await placed(place, () => change(body));
-    printWarnings(one.warnings.map(place));
-    made.push(one);
+  const print = () =>
+    printView(options.output, {
+      value: given.length === 1 ? made[0] : { relationships: made },
+      names: made.map(({ trust_domain: name }) => name),
+      table: () => {
+        for (const one of made) printFields([['change', one.change], ...fieldsOf(one)]);
+      },
+    });
+  try {
+    for (const [index, body] of given.entries()) {
+      const place = (problem: Problem) => placeOf(problem, options.data, index);
+      const one = await placed(place, () => change(body));
+      printWarnings(one.warnings.map(place));
+      made.push(one);
+    }
+  } catch (thrown) {
+    if (made.length > 0) await print();
+    throw thrown;
   }
-  await printView(options.output, {
-    value: made.length === 1 ? made[0] : { relationships: made },
-    names: made.map(({ trust_domain: name }) => name),
-    table: () => {
-      for (const one of made) printFields([['change', one.change], ...fieldsOf(one)]);
-    },
-  });
+  await print();
 }
 
 const FLAGS: Readonly<Record<string, string>> = {

@@ -305,7 +305,8 @@ export class Poller {
     if (!isCurrent()) throw new Superseded();
     const present = known;
     const { last } = followed;
-    const at = { trust_domain: trustDomain, url: relationship.url, address };
+    // A query may have a secret of the partner's.
+    const at = { trust_domain: trustDomain, url: relationship.url.split('?', 1)[0]!, address };
     if (last !== undefined && last.hash === hash && last.bundle === present) {
       log.debug(at, 'the bundle was fetched, and has not changed');
       this.#succeeded(followed, present, address, followed.status.ignored);

@@ -103,7 +103,10 @@ describe('sidekey explain', { concurrency: 2, timeout: 120_000 }, () => {
     await server.request('PUT', '/v1/entries', { source: 'team', entries: [{ ...entries[0], expires_at: 0 }] });
     const { unset_bundles, fixes } = await explain(server, '--selector', MINE);
     assert.deepEqual(unset_bundles, ['other.example']);
-    assert.deepEqual(fixes, ['sidekey bundle set other.example --file BUNDLE']);
+    assert.deepEqual(fixes, [
+      'sidekey bundle set other.example --file BUNDLE',
+      'sidekey federation create other.example --bundle-endpoint-url URL --bundle-endpoint-profile PROFILE',
+    ]);
   });
 
   it('explains what is on record under a decision id', async (t) => {

@@ -38,7 +38,7 @@ export async function pageOf(t: Cleanup, server: Served): Promise<PageServer> {
 
 /** Where the server listens on TCP. */
 export async function portOf(server: Served): Promise<number> {
-  return (await server.request('POST', '/v1/page/links')).body.listener.port;
+  return (await server.request('POST', '/v1/page/links', {})).body.listener.port;
 }
 
 /** Forwards TCP connections, until it is cut. */

@@ -10,13 +10,12 @@ const ROLE_RULE = `a role is one of ${SESSION_ROLES.join(', ')}; each includes t
 const NAME_RULE = 'a name is 1 to 64 of the characters A-Z a-z 0-9 . _ -, and begins with a letter or digit';
 const CODE_RULE = 'the body is an object with the code of a link';
 
-/** A request without a body is one without wishes. @throws ERR_BAD_INPUT with every problem */
+/** @throws ERR_BAD_INPUT with every problem */
 export function readLinkInput(body: unknown): { role: SessionRole | undefined; name: string | undefined } {
   const problems: Problem[] = [];
-  const given = body ?? {};
-  if (!isObject(given)) throw SidekeyError.badInput([{ path: '', problem: 'it is not an object', rule: LINK_RULE }]);
-  refuseOthers(given, ['role', 'name'], LINK_RULE, problems);
-  const { role, name } = given;
+  if (!isObject(body)) throw SidekeyError.badInput([{ path: '', problem: 'it is not an object', rule: LINK_RULE }]);
+  refuseOthers(body, ['role', 'name'], LINK_RULE, problems);
+  const { role, name } = body;
   if (role !== undefined && !isSessionRole(role)) {
     const meant = typeof role === 'string' ? nearest(role, SESSION_ROLES) : undefined;
     const hint = meant === undefined ? '' : `; did you mean ${meant}?`;
