@@ -14,6 +14,7 @@ import { serverView } from '../../src/cli/doctor-checks.ts';
 import type { AdminClient } from '../../src/client/client.ts';
 import { envoyAdminCheck } from '../../src/doctor/envoy-check.ts';
 import { parseTrustDomain } from '../../src/spiffe/id.ts';
+import { TestClock } from '../support/clock.ts';
 import { envoyForTests } from '../support/envoy.ts';
 import { startInnerServer } from '../support/inner-server.ts';
 import { pipeCluster, secretConfig, startEnvoy, tlsListener } from '../support/running-envoy.ts';
@@ -142,9 +143,8 @@ const found = await envoyForTests();
 describe('an Envoy that runs', { skip: found.skip, timeout: 60_000 }, () => {
   it('waits for what nobody gives it, holds what it was sent, and asks a server that is gone no more', async (t) => {
     assert.ok(found.skip === false);
-    const server = await startInnerServer(t);
     // Its certificates are checked by the real time.
-    server.clock.set(Date.now());
+    const server = await startInnerServer(t, {}, new TestClock(Date.now()));
     const [port] = await freePorts(1);
     const service = { envoy_grpc: { cluster_name: 'sidekey' } };
     const grpc = { api_type: 'GRPC', transport_api_version: 'V3', grpc_services: [service] };

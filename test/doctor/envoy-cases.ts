@@ -6,6 +6,7 @@ import type { TestContext } from 'node:test';
 import { call } from '../../envoy-examples/demo/http.ts';
 import { freePorts } from '../../envoy-examples/demo/ports.ts';
 import { makeCertificate } from '../support/certificates.ts';
+import { TestClock } from '../support/clock.ts';
 import { startInnerServer } from '../support/inner-server.ts';
 import { httpFilter, pipeCluster, sdsSource, secretConfig, startEnvoy, tlsListener } from '../support/running-envoy.ts';
 import { tempDir } from '../support/temp-dir.ts';
@@ -89,8 +90,7 @@ export const ENVOY_CASES: readonly Omit<EnvoyCase, 'by'>[] = [
     rule: 'envoy-issuer',
     says: /cluster web: the server at \S+ presents \S+\/web, issued under the root \w+, and this Envoy trusts the root \w+/,
     async set(stage, binary, t) {
-      const other = await startInnerServer(t);
-      for (const { clock } of [stage, other]) clock.set(Date.now());
+      const other = await startInnerServer(t, {}, new TestClock(Date.now()));
       for (const { create } of [stage, other]) for (const id of [WEB, CLIENT]) await create(id);
       const [port, local] = (await freePorts(2)) as [number, number];
       const startServer = (socket: string) => startEnvoy(t, binary, webServer(socket, port, CLIENT));
@@ -122,7 +122,6 @@ export const ENVOY_CASES: readonly Omit<EnvoyCase, 'by'>[] = [
     rule: 'envoy-peer-name',
     says: /cluster web: the server at \S+ is \S+\/web, and this Envoy accepts only \S+\/wbe/,
     async set(stage, binary, t) {
-      stage.clock.set(Date.now());
       for (const id of [WEB, CLIENT]) await stage.create(id);
       const [port, local] = (await freePorts(2)) as [number, number];
       const server = await startEnvoy(t, binary, webServer(stage.socket, port, CLIENT));
@@ -153,7 +152,6 @@ export const ENVOY_CASES: readonly Omit<EnvoyCase, 'by'>[] = [
     rule: 'envoy-refused',
     says: /cluster web: since its start \d+ TLS handshakes? with 127\.0\.0\.1:\d+ failed, and not because this Envoy refused/,
     async set(stage, binary, t) {
-      stage.clock.set(Date.now());
       for (const id of [WEB, CLIENT]) await stage.create(id);
       const [port, local] = (await freePorts(2)) as [number, number];
       const startServer = (peer: string) => startEnvoy(t, binary, webServer(stage.socket, port, peer));
@@ -187,7 +185,6 @@ export const ENVOY_CASES: readonly Omit<EnvoyCase, 'by'>[] = [
     needsRoot: true,
     says: /its cluster sidekey leads to \S+agent\.sock, and its process \d+ can not connect: it may not connect to /,
     async set(stage, binary, t) {
-      stage.clock.set(Date.now());
       await stage.create(WEB);
       chownSync(stage.socket, NOBODY, NOBODY);
       chmodSync(stage.socket, 0o660);
@@ -224,7 +221,6 @@ export const ENVOY_CASES: readonly Omit<EnvoyCase, 'by'>[] = [
     rule: 'envoy-session-tickets',
     says: /its listener 127\.0\.0\.1:\d+ has session ticket keys/,
     async set(stage, binary, t) {
-      stage.clock.set(Date.now());
       await stage.create(WEB);
       const [port] = (await freePorts(1)) as [number];
       const start = (keys: object) => {
@@ -256,7 +252,6 @@ export const ENVOY_CASES: readonly Omit<EnvoyCase, 'by'>[] = [
     rule: 'envoy-unknown-name',
     says: /it waits for file-root:system: unknown-name: there can be no secret of this name: .*/,
     async set(stage, binary, t) {
-      stage.clock.set(Date.now());
       await stage.create(WEB);
       const [port, mesh] = (await freePorts(2)) as [number, number];
       const gateway = (validation: object) =>
@@ -295,7 +290,6 @@ export const ENVOY_CASES: readonly Omit<EnvoyCase, 'by'>[] = [
     rule: 'envoy-not-renewed',
     says: /it gets no update of spiffe:\/\/ilinux\.io\/web: no-entry: /,
     async set(stage, binary, t) {
-      stage.clock.set(Date.now());
       const id = await stage.create(WEB);
       const [port] = (await freePorts(1)) as [number];
       const envoy = await startEnvoy(t, binary, {

@@ -22,6 +22,7 @@ import type { EntryJson } from '../../src/registry/entry-fields.ts';
 import { sidekey } from '../cli/support.ts';
 import { assertValid } from '../envoy/support.ts';
 import { whyNoCgroup } from '../support/cgroup.ts';
+import { TestClock } from '../support/clock.ts';
 import { envoyForTests } from '../support/envoy.ts';
 import { startInnerServer } from '../support/inner-server.ts';
 import { makePlace, type Place, serve, TRUST_DOMAIN } from '../support/serve.ts';
@@ -44,10 +45,10 @@ import { CASES } from './cases.ts';
 import { plain, run, runAny, runServing, standIn } from './commands.ts';
 import { DOCUMENT, render } from './document.ts';
 
-async function startStage(t: TestContext, own?: DoctorCase['own']): Promise<Stage> {
+async function startStage(t: TestContext, own?: DoctorCase['own'], startClock?: TestClock): Promise<Stage> {
   const engine = new StandInEngine(t);
   await engine.start();
-  const inner = await startInnerServer(t, await own?.({ engine }));
+  const inner = await startInnerServer(t, await own?.({ engine }), startClock);
   const { admin, socket, adminSocket, clock } = inner;
   return {
     ...inner,
@@ -139,7 +140,8 @@ async function checkCheckCase(t: TestContext, one: CheckCase): Promise<void> {
 }
 
 async function checkEnvoyCase(t: TestContext, binary: string, one: EnvoyCase): Promise<void> {
-  const stage = await startStage(t);
+  // An Envoy checks certificates by the real time.
+  const stage = await startStage(t, undefined, new TestClock(Date.now()));
   const look = async (url: string) => {
     const lookup = (node: string) => serverView(stage.admin, node);
     return (await runChecks([envoyAdminCheck(url, lookup, new SystemClock())])).findings;

@@ -6,6 +6,7 @@ import { wait } from '../../envoy-examples/demo/expect.ts';
 import { call } from '../../envoy-examples/demo/http.ts';
 import { freePorts } from '../../envoy-examples/demo/ports.ts';
 import { lintBootstrap } from '../../src/envoy/lint/lint.ts';
+import { TestClock } from '../support/clock.ts';
 import { startInnerServer } from '../support/inner-server.ts';
 import { httpFilter, pipeCluster, sdsSource, secretConfig, startEnvoy, tlsListener } from '../support/running-envoy.ts';
 import { ENVOYS } from './support.ts';
@@ -94,8 +95,7 @@ for (const [what, found] of ENVOYS) {
       const { path: binary, version } = found.envoy;
       const [major, minor] = version.split('.').map(Number) as [number, number];
       const isSince = major > 1 || minor >= 40;
-      const sidekey = await startInnerServer(t);
-      sidekey.clock.set(Date.now());
+      const sidekey = await startInnerServer(t, {}, new TestClock(Date.now()));
       const entries = [];
       for (const [name, names] of [
         ['client', []],

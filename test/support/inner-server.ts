@@ -24,9 +24,12 @@ export interface InnerServer {
   create(spiffeId: string, more?: Record<string, unknown>): Promise<string>;
 }
 
-export async function startInnerServer(t: TestContext, flags: Record<string, string> = {}): Promise<InnerServer> {
+export async function startInnerServer(
+  t: TestContext,
+  flags: Record<string, string> = {},
+  clock = new TestClock(),
+): Promise<InnerServer> {
   const folder = tempDir(t);
-  const clock = new TestClock();
   const socket = path.join(folder, 'agent.sock');
   const dataDir = path.join(tempDir(t), 'data');
   const adminSocket = path.join(dataDir, 'admin.sock');
