@@ -24,7 +24,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   jwt: ['types:ca', 'types:registry'],
   oidc: ['types:ca', 'https'],
   https: [],
-  federation: ['types:ca', 'registry', 'https'],
+  federation: ['types:ca', 'ca/own-svid.ts', 'registry', 'https'],
   attest: [],
   wire: ['types:attest', 'gen/google/rpc/status.ts'],
   identity: ['registry', 'ca', ...CATALOG],

@@ -4,11 +4,12 @@ import type { ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { type Problem, SidekeyError } from '../base/index.ts';
-import { type AuditStore, parseRfc3339 } from '../registry/index.ts';
+import type { AuditStore } from '../registry/index.ts';
 import type { AuditFilter } from './audit-filter.ts';
 import { auditLines } from './audit-lines.ts';
 import { auditPage } from './audit-page.ts';
 import { AUDIT_PAGE, AUDIT_QUERY, type AuditQueryJson } from './audit-schema.ts';
+import { readInstant } from './time.ts';
 
 const JSON_LINES = 'application/x-ndjson';
 /** Maximum number of exports at a time. */
@@ -71,18 +72,10 @@ function wantsLines(accept: string | undefined): boolean {
 
 function readFilter(query: AuditQueryJson): AuditFilter {
   const problems: Problem[] = [];
-  const instant = (name: 'since' | 'until'): number | undefined => {
-    const text = query[name];
-    if (text === undefined) return undefined;
-    const value = parseRfc3339(text);
-    if (value === undefined) {
-      const rule = 'give a date and time as in RFC 3339, such as 2026-06-01T12:00:00Z';
-      problems.push({ path: `?${name}`, problem: `it is ${JSON.stringify(text)}`, rule });
-    }
-    return value;
-  };
   const { actor, action, target, spiffe_id: spiffeId, serial } = query;
-  const filter = { actor, action, target, spiffeId, serial, since: instant('since'), until: instant('until') };
+  const since = readInstant(query.since, '?since', problems);
+  const until = readInstant(query.until, '?until', problems);
+  const filter = { actor, action, target, spiffeId, serial, since, until };
   if (problems.length > 0) throw SidekeyError.badInput(problems);
   return filter;
 }

@@ -5,12 +5,11 @@
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { type Clock, type ErrorCode, SidekeyError } from '../base/index.ts';
+import { type Clock, type ErrorCode, SidekeyError, UnderTls } from '../base/index.ts';
 import type { ServerTls } from '../https/index.ts';
 import { type Counters, type Log, Rarely } from '../telemetry/index.ts';
 import type { AdminCaller } from './access.ts';
 import { endWithProblem, rawProblem } from './problem.ts';
-import { UnderTls } from './under-tls.ts';
 
 export interface DoorOptions {
   /** The door's name in the log. */

@@ -2,11 +2,10 @@
 
 import type { FastifyInstance } from 'fastify';
 import Type, { type Static } from 'typebox';
-import { ISSUANCE_KINDS, type IssuanceRecord } from '../base/index.ts';
-import { type IssuanceStore, parseRfc3339 } from '../registry/index.ts';
-import { badMember } from './entry-requests.ts';
+import { ISSUANCE_KINDS, type IssuanceRecord, type Problem, SidekeyError } from '../base/index.ts';
+import type { IssuanceStore } from '../registry/index.ts';
 import { readSerial } from './serial.ts';
-import { time } from './time.ts';
+import { readInstant, time } from './time.ts';
 import { titled } from './titled.ts';
 
 const CLOSED = { additionalProperties: false } as const;
@@ -74,14 +73,16 @@ export function addIssuanceRoutes(app: FastifyInstance, { self, registry }: Issu
     },
     async ({ query }) => {
       const { spiffe_id: id, serial, entry_id: entryId, kind, limit, cursor } = query;
+      const problems: Problem[] = [];
+      const since = readInstant(query.since, '?since', problems);
+      const until = readInstant(query.until, '?until', problems);
+      if (problems.length > 0) throw SidekeyError.badInput(problems);
       const isPrefix = id?.endsWith('*') === true;
       const page = await self.issuances.search({
         spiffeId: isPrefix ? undefined : id,
         spiffeIdPrefix: isPrefix ? id.slice(0, -1) : undefined,
         serial: serial === undefined ? undefined : serialOf(serial),
-        ...{ entryId, kind, limit, cursor },
-        since: readInstant(query.since, '?since'),
-        until: readInstant(query.until, '?until'),
+        ...{ entryId, kind, limit, cursor, since, until },
       });
       const issuances = page.records.map((record) =>
         toJson(record, registry.revocations.get(record.serial) !== undefined),
@@ -108,13 +109,4 @@ function toJson(record: IssuanceRecord, revoked: boolean): Static<typeof ISSUANC
 /** Serials of tokens are whole, and never decimal. @throws ERR_BAD_INPUT */
 function serialOf(text: string): string {
   return /^(?:[0-9]{32}|00[0-9a-f]{30})$/i.test(text) ? text.toLowerCase() : readSerial(text, '?serial');
-}
-
-/** @throws ERR_BAD_INPUT */
-function readInstant(text: string | undefined, path: string): number | undefined {
-  if (text === undefined) return undefined;
-  const value = parseRfc3339(text);
-  if (value !== undefined) return value;
-  const rule = 'give a date and time as in RFC 3339, such as 2026-06-01T12:00:00Z';
-  throw badMember(path, `it is ${JSON.stringify(text)}`, rule);
 }

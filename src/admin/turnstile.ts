@@ -1,17 +1,17 @@
 /** Lets at most a number of requests in at once; the others wait in their order. */
 
 import { SidekeyError } from '../base/index.ts';
+import { Slots } from '../limits/index.ts';
 
 /** Requests of one sender that are inside or wait. */
 const MOST_OF_ONE = 8;
 
 export class Turnstile {
   readonly #bySender = new Map<string, number>();
-  readonly #waiting: (() => void)[] = [];
-  #free: number;
+  readonly #slots: Slots;
 
   constructor(most: number) {
-    this.#free = most;
+    this.#slots = new Slots(most);
   }
 
   /**
@@ -28,16 +28,14 @@ export class Turnstile {
       );
     }
     if (sender !== undefined) this.#bySender.set(sender, own + 1);
-    if (this.#free > 0) this.#free -= 1;
-    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    const leave = await this.#slots.enter();
+    if (sender === undefined) return leave;
     let inside = true;
     return () => {
       if (!inside) return;
       inside = false;
-      if (sender !== undefined) this.#left(sender);
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#free += 1;
-      else next();
+      this.#left(sender);
+      leave();
     };
   }
 

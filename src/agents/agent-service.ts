@@ -11,6 +11,7 @@ import {
   RenewAgentRequest,
   RenewAgentResponse,
 } from '../gen/spire/api/server/agent.ts';
+import type { Rates } from '../limits/index.ts';
 import { type JoinToken, joinedAgentId, type Registry } from '../registry/index.ts';
 import type { SpiffeId } from '../spiffe/index.ts';
 import type { Log } from '../telemetry/index.ts';
@@ -22,7 +23,6 @@ import { X509Pop } from './attest/x509pop.ts';
 import type { AgentCounts } from './counts.ts';
 import { svidMessage } from './messages.ts';
 import type { AgentPeer } from './peer.ts';
-import type { Rates } from './rates.ts';
 
 export interface AgentServiceParts {
   readonly registry: Registry;

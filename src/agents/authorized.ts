@@ -7,7 +7,7 @@
 import type { Clock } from '../base/index.ts';
 import type { CertificateAuthority } from '../ca/index.ts';
 import type { Agent, Entry, EntryChange, Registry } from '../registry/index.ts';
-import { isExpired, localAgentId, templateOf } from '../registry/index.ts';
+import { everyEntry, isExpired, localAgentId, templateOf } from '../registry/index.ts';
 import { formatSelector, isNegated, type TrustDomain, trustDomainId } from '../spiffe/index.ts';
 
 /** What an agent may have now. */
@@ -17,6 +17,8 @@ export interface View {
   readonly entries: ReadonlyMap<string, Entry>;
   /** Grows when the entries, or a bundle that they need, change. */
   readonly revision: number;
+  /** Whether an entry federates with this trust domain. */
+  federatesWith(trustDomain: string): boolean;
   /** Calls the listener after each change. @returns a function that removes it */
   watch(listener: () => void): () => void;
   /** Call once when it is not used any more. */
@@ -29,8 +31,6 @@ export interface AuthorizedParts {
   readonly clock: Clock;
 }
 
-/** Number of entries that are read at once. */
-const PAGE = 1_000;
 /** More than any entry's own revision. */
 const REPLACED = 2n ** 32n;
 
@@ -53,11 +53,7 @@ export class AuthorizedEntries {
     this.#parts = parts;
     this.#servers = serverIds(registry.trustDomain);
     this.#local = localAgentId(registry.trustDomain);
-    for (let cursor: string | undefined, more = true; more; more = cursor !== '') {
-      const page = registry.list({ limit: PAGE, ...(cursor === undefined ? {} : { cursor }) });
-      for (const entry of page.entries) if (!isExpired(entry, clock.now())) this.#file(entry);
-      cursor = page.nextCursor;
-    }
+    for (const entry of everyEntry(registry)) if (!isExpired(entry, clock.now())) this.#file(entry);
     this.#countRevoked();
     this.#stops = [
       registry.onChange((changes) => this.#entriesChanged(changes)),

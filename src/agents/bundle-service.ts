@@ -45,9 +45,7 @@ export function bundleService({ registry, ca, access, authorized }: BundleServic
         );
         const { agent } = await access.require(call);
         const view = authorized.view(agent.id);
-        const isNeeded = [...view.entries.values()].some(({ federatesWith }) =>
-          federatesWith.some((one) => one === trustDomain),
-        );
+        const isNeeded = view.federatesWith(trustDomain);
         view.release();
         const bundle = registry.federatedBundles.get(trustDomain);
         if (isNeeded && bundle !== undefined) return Bundle.encode(bundleMessage(bundle, outputMask)).finish();

@@ -10,11 +10,12 @@ import net, { type AddressInfo } from 'node:net';
 import tls, { type TLSSocket } from 'node:tls';
 import { SocketReading } from '../attest/index.ts';
 import type { Refusal } from '../audit/index.ts';
-import { type Clock, type Deadline, readTrustedFile, SidekeyError } from '../base/index.ts';
-import type { CertificateAuthority, LaggingProxy, X509Svid } from '../ca/index.ts';
+import { type Clock, countedAddress, type Deadline, readTrustedFile, SidekeyError, UnderTls } from '../base/index.ts';
+import { type CertificateAuthority, type LaggingProxy, OwnSvid, type X509Svid } from '../ca/index.ts';
 import type { JwtSvids } from '../jwt/index.ts';
-import { MemoryBudget, Owners, Quota, type Turns } from '../limits/index.ts';
+import { MemoryBudget, Owners, Quota, Rates, type Turns } from '../limits/index.ts';
 import type { Registry } from '../registry/index.ts';
+import { certificateBlocks, type SpiffeId, trustDomainId } from '../spiffe/index.ts';
 import { type Counters, type Log, Rarely } from '../telemetry/index.ts';
 import { createWire } from '../wire/index.ts';
 import { Access, actorOf } from './access.ts';
@@ -24,9 +25,7 @@ import { AuthorizedEntries } from './authorized.ts';
 import { bundleService } from './bundle-service.ts';
 import type { AgentCounts, ConnectionRefusal } from './counts.ts';
 import { entryService } from './entry-service.ts';
-import { OwnSvid } from './own-svid.ts';
 import { AgentPeer, svidOf } from './peer.ts';
-import { countedAddress, Rates } from './rates.ts';
 import { svidService } from './svid-service.ts';
 
 /** What the agent port uses of the server. */
@@ -108,10 +107,10 @@ class Port implements AgentPort {
   readonly #options: AgentPortOptions;
   readonly #listener: net.Server;
   readonly #secure: tls.Server;
+  readonly #underTls: UnderTls;
   readonly #wire;
   readonly #access: Access;
   readonly #authorized: AuthorizedEntries;
-  readonly #ownSvid: OwnSvid;
   readonly #owners = new Owners();
   readonly #quota: Quota;
   readonly #connects: Rates;
@@ -121,6 +120,7 @@ class Port implements AgentPort {
   readonly #open = new Map<string, Set<net.Socket>>();
   /** Sockets whose handshake has not ended, and their addresses. */
   readonly #handshaking = new Map<net.Socket, string>();
+  #ownSvid: OwnSvid | undefined;
   readonly #agents = new Set<AgentPeer>();
   /** Tainted authorities, and since when it is asked who uses them. */
   readonly #tainted = new Map<string, number>();
@@ -165,10 +165,10 @@ class Port implements AgentPort {
         secureOptions: constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION,
       },
     });
+    this.#underTls = new UnderTls(this.#secure);
     this.#secure.on('secureConnection', (socket) => this.#secured(socket));
     this.#secure.on('tlsClientError', (_error, socket) => socket.destroy());
     this.#listener = net.createServer({ noDelay: true }, (socket) => this.#connected(socket));
-    this.#ownSvid = new OwnSvid({ ca, clock, log, use: () => this.#useContext() });
     this.#stops = [ca.onBundleChange(() => this.#bundleChanged())];
   }
 
@@ -192,7 +192,7 @@ class Port implements AgentPort {
   }
 
   async open(): Promise<void> {
-    await this.#ownSvid.renew();
+    await this.#openOwnSvid();
     const { host, port } = this.#options.listen;
     try {
       const { address } = await lookup(host);
@@ -206,7 +206,7 @@ class Port implements AgentPort {
 
   async close(): Promise<void> {
     for (const stop of this.#stops) stop();
-    this.#ownSvid.close();
+    this.#ownSvid?.close();
     this.#leaving?.cancel();
     const closed = this.#isListening ? once(this.#listener, 'close') : Promise.resolve();
     this.#listener.close();
@@ -215,6 +215,18 @@ class Port implements AgentPort {
     for (const sockets of this.#open.values()) for (const socket of sockets) socket.destroy();
     this.#authorized.close();
     await closed;
+  }
+
+  async #openOwnSvid(): Promise<void> {
+    const { ca, registry, clock, log } = this.#options;
+    // Stock agents accept no other ID.
+    const spiffeId = `${trustDomainId(registry.trustDomain)}/spire/server` as SpiffeId;
+    const request = { spiffeId, entryId: '', keyType: 'ec-p256' } as const;
+    const parts = { ca, revocations: registry.revocations, clock, log };
+    const own = await OwnSvid.open({ ...request, ...parts, owner: 'the agent port' });
+    this.#ownSvid = own;
+    own.onNew(() => this.#useContext());
+    this.#useContext();
   }
 
   #connected(socket: net.Socket): void {
@@ -261,9 +273,8 @@ class Port implements AgentPort {
     const { registry, onRefused, clock } = this.#options;
     const { remoteAddress } = socket;
     const address = countedAddress(remoteAddress);
-    for (const raw of this.#open.get(address) ?? []) {
-      if (raw.remotePort === socket.remotePort) this.#handshaking.delete(raw);
-    }
+    const connection = this.#underTls.connectionOf(socket);
+    if (connection !== undefined) this.#handshaking.delete(connection);
     socket.on('error', () => undefined);
     if (socket.alpnProtocol !== 'h2') {
       socket.destroy();
@@ -314,7 +325,7 @@ class Port implements AgentPort {
 
   #useContext(): void {
     const { ca } = this.#options;
-    const svid = this.#ownSvid.current;
+    const svid = this.#ownSvid?.current;
     const { authoritiesPem, x509Authorities } = ca.bundle();
     if (svid === undefined || x509Authorities.length === 0) return;
     this.#secure.setSecureContext(contextOf(svid, authoritiesPem));
@@ -331,7 +342,7 @@ async function readRoots(file: string): Promise<ChainLink[]> {
   try {
     const remedy = 'only root and the user of Sidekey may write it';
     const text = await readTrustedFile(file, { closed: false, remedy, maxBytes: MAX_CA_BYTES });
-    const blocks = text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+    const blocks = certificateBlocks(text);
     if (blocks.length === 0) throw new Error('it has no certificate');
     return blocks.map((block) => {
       const certificate = new X509Certificate(block);

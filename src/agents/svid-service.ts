@@ -1,7 +1,7 @@
 /** SPIRE's SVID service: SVIDs of the entries of an agent, for keys that stay with it. */
 
 import type { Clock } from '../base/index.ts';
-import { SidekeyError, TokenBucket } from '../base/index.ts';
+import { SidekeyError } from '../base/index.ts';
 import type { CertificateAuthority } from '../ca/index.ts';
 import { CsrError } from '../ca/index.ts';
 import {
@@ -12,6 +12,7 @@ import {
   NewJWTSVIDResponse,
 } from '../gen/spire/api/server/svid.ts';
 import { AudienceError, type JwtSvids } from '../jwt/index.ts';
+import { Rates } from '../limits/index.ts';
 import type { Entry } from '../registry/index.ts';
 import type { SpiffeId } from '../spiffe/index.ts';
 import type { Log } from '../telemetry/index.ts';
@@ -39,15 +40,7 @@ const MOST_BURST = 2 * MOST_AT_ONCE;
 
 export function svidService(parts: SvidServiceParts): Method<AgentPeer>[] {
   const { ca, jwtSvids, access, authorized, counts, clock, log } = parts;
-  /** By agent, while one is connected. */
-  const buckets = new Map<string, TokenBucket>();
-  const takeMany = (agentId: string, count: number): boolean => {
-    const bucket = buckets.get(agentId) ?? new TokenBucket(MOST_BURST);
-    if (bucket.left(MOST_BURST, MOST_AT_ONCE, clock.now()) < count) return false;
-    for (let taken = 0; taken < count; taken += 1) bucket.take(MOST_BURST, MOST_AT_ONCE, clock.now());
-    buckets.set(agentId, bucket);
-    return true;
-  };
+  const rates = new Rates(MOST_BURST, MOST_AT_ONCE, clock);
   return [
     {
       path: `${PATH}/BatchNewX509SVID`,
@@ -58,8 +51,7 @@ export function svidService(parts: SvidServiceParts): Method<AgentPeer>[] {
         if (params.length > MOST_AT_ONCE) {
           throw tooMany(`a batch has at most ${MOST_AT_ONCE} requests, not ${params.length}`);
         }
-        call.peer.onGone(() => buckets.delete(agent.id));
-        if (!takeMany(agent.id, params.length)) {
+        if (!rates.take(agent.id, params.length)) {
           throw tooMany(`an agent gets at most ${MOST_AT_ONCE} SVIDs a second, ${MOST_BURST} at once`);
         }
         const view = authorized.view(agent.id);

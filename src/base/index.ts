@@ -2,6 +2,7 @@
 
 export { backoff, backoffApart } from './backoff.ts';
 export { BODY_LIMIT, ENTRIES_BODY_LIMIT } from './body-limit.ts';
+export { countedAddress } from './client-address.ts';
 export { type Clock, type Deadline, SystemClock } from './clock.ts';
 export { type Colour, coloured, wantsColour } from './colour.ts';
 export { API_SOURCE, changeEntry, type DeclaredAt, declaredPlace, FILE_SOURCE } from './declared.ts';
@@ -68,6 +69,7 @@ export {
   walkToMade,
 } from './trusted-path.ts';
 export { currentTurn } from './turn.ts';
+export { UnderTls } from './under-tls.ts';
 export { parseUnique } from './unique-json.ts';
 export { readUnmappedIds, type UnmappedIds } from './unmapped-ids.ts';
 export { type Observer, observer } from './user-ids.ts';

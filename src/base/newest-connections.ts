@@ -1,6 +1,7 @@
 /** Limits the connections of a listener that anybody may connect to. */
 
-import { isIPv6, type Server, type Socket } from 'node:net';
+import type { Server, Socket } from 'node:net';
+import { countedAddress } from './client-address.ts';
 
 /**
  * Keeps the newest connections of a server open, at most a number of them. For one more, the oldest connection of the
@@ -15,7 +16,7 @@ export class NewestConnections {
   /** @param crowded is called for each connection that is closed for another one */
   constructor(server: Server, most: number, crowded: () => void = () => undefined) {
     server.prependListener('connection', (socket: Socket) => {
-      const client = clientOf(socket);
+      const client = countedAddress(socket.remoteAddress);
       this.#add(client, socket);
       socket.once('close', () => this.#remove(client, socket));
       if (this.#size <= most) return;
@@ -52,14 +53,4 @@ export class NewestConnections {
     for (const one of this.#open) if (largest === undefined || one[1].size > largest[1].size) largest = one;
     return largest!;
   }
-}
-
-/** The address; of IPv6, the network, since a host has a whole one. Unknown if the connection has ended already. */
-function clientOf({ remoteAddress = '' }: Socket): string {
-  if (!isIPv6(remoteAddress) || remoteAddress.startsWith('::ffff:')) return remoteAddress;
-  const [head = '', tail] = remoteAddress.split('::');
-  const groups = head.split(':');
-  const left = 8 - groups.length - (tail === undefined || tail === '' ? 0 : tail.split(':').length);
-  const all = tail === undefined ? groups : [...groups, ...Array(Math.max(left, 0)).fill('0'), ...tail.split(':')];
-  return all.slice(0, 4).join(':');
 }

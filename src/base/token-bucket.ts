@@ -10,14 +10,14 @@ export class TokenBucket {
   }
 
   /**
-   * Takes one token; returns false if there is none.
+   * Takes tokens; returns false, and takes none, if there are fewer.
    * @param size the capacity of the bucket
    * @param perSecond tokens added per second
    * @param now milliseconds since the epoch; a clock that was set back adds no tokens
    */
-  take(size: number, perSecond: number, now: number): boolean {
-    if (this.left(size, perSecond, now) < 1) return false;
-    this.#tokens -= 1;
+  take(size: number, perSecond: number, now: number, count = 1): boolean {
+    if (this.left(size, perSecond, now) < count) return false;
+    this.#tokens -= count;
     return true;
   }
 

@@ -14,6 +14,7 @@ export type { JwtSigner } from './jwt/signer.ts';
 export type { Passphrases } from './key-codec.ts';
 export { hasAuthorities } from './key-store.ts';
 export { parseName } from './name.ts';
+export { OwnSvid } from './own-svid.ts';
 export { PUBLISHED_HINTS } from './published-hints.ts';
 export {
   type LastAuthorities,

@@ -20,7 +20,7 @@ import {
   type SpireRelationship,
   settingsOf,
 } from '../migrate/index.ts';
-import { parseSpiffeId, parseTrustDomain, trustDomainOf } from '../spiffe/index.ts';
+import { certificateBlocks, parseSpiffeId, parseTrustDomain, trustDomainOf } from '../spiffe/index.ts';
 import { asCalled } from './called-as.ts';
 import { UsageError } from './errors.ts';
 import type { MigrateOptions } from './migrate-options.ts';
@@ -150,7 +150,7 @@ async function rootsToCarry(roots: readonly X509Certificate[], config: Settings[
   } catch {
     return roots;
   }
-  const shared = (text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? []).map((block) => {
+  const shared = certificateBlocks(text).map((block) => {
     return new X509Certificate(block).fingerprint256;
   });
   return roots.filter(({ fingerprint256 }) => !shared.includes(fingerprint256));

@@ -1,6 +1,7 @@
 /** Reads the roots that an Envoy trusts from its dump of secrets. */
 
 import { X509Certificate } from 'node:crypto';
+import { certificateBlocks } from '../spiffe/index.ts';
 import { keyIds } from './key-ids.ts';
 
 /** Roots by trust domain. The empty string stands for a plain `trusted_ca`, whose roots count for every domain. */
@@ -40,7 +41,7 @@ export function secretsIn(secrets: readonly unknown[]): TrustedRoots {
 
 function certificatesIn(source: DataSource | undefined): X509Certificate[] {
   const text = source?.inline_string ?? Buffer.from(source?.inline_bytes ?? '', 'base64').toString('latin1');
-  const blocks = text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+  const blocks = certificateBlocks(text);
   return blocks.flatMap((pem) => {
     try {
       return [new X509Certificate(pem)];

@@ -2,9 +2,9 @@
 
 import dns, { type LookupAddress } from 'node:dns';
 import type { LookupFunction } from 'node:net';
+import { Slots } from '../limits/index.ts';
 import type { AddressRules } from './addresses.ts';
 import { FetchError } from './fetch-error.ts';
-import { Slots } from './slots.ts';
 
 /** Resolves all addresses of a name. */
 export type Resolve = (

@@ -8,6 +8,7 @@ import { createHash, X509Certificate } from 'node:crypto';
 import type { SecureContext } from 'node:tls';
 import { type Clock, type Deadline, Listeners, SidekeyError } from '../base/index.ts';
 import type { CertificateAuthority } from '../ca/index.ts';
+import { Slots } from '../limits/index.ts';
 import type { BundleInput, FederatedBundle, Registry, Relationship } from '../registry/index.ts';
 import { type BundleContents, type TrustBundle, type TrustDomain, trustDomainOf } from '../spiffe/index.ts';
 import { type Log, Tally } from '../telemetry/index.ts';
@@ -16,7 +17,6 @@ import { readDocument } from './document.ts';
 import { contextOf, type EndpointTrust, fetchDocument } from './fetch.ts';
 import { FETCH_FAILURES, FetchError, type FetchFailure } from './fetch-error.ts';
 import type { Resolve } from './lookup.ts';
-import { Slots } from './slots.ts';
 import type { RelationshipMove, RelationshipState, RelationshipStatus } from './status.ts';
 
 export interface PollerParts {
@@ -291,7 +291,7 @@ export class Poller {
     const { trustDomain } = relationship;
     const begun = clock.now();
     followed.status = { ...followed.status, lastAttemptAt: begun };
-    const known = registry.federatedBundles.get(trustDomain);
+    const present = registry.federatedBundles.get(trustDomain);
     const trust = this.#trustOf(relationship, followed);
     const { context } = followed;
     const revision = registry.relationships.revisionOf(trustDomain);
@@ -301,9 +301,8 @@ export class Poller {
     });
     const hash = createHash('sha256').update(body).digest('base64');
     const isCurrent = () =>
-      registry.federatedBundles.get(trustDomain) === known && this.#isKnownBy(relationship, context?.of);
+      registry.federatedBundles.get(trustDomain) === present && this.#isKnownBy(relationship, context?.of);
     if (!isCurrent()) throw new Superseded();
-    const present = known;
     const { last } = followed;
     // A query may have a secret of the partner's.
     const at = { trust_domain: trustDomain, url: relationship.url.split('?', 1)[0]!, address };

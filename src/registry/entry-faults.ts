@@ -4,6 +4,7 @@ import { redactSelector } from '../attest/index.ts';
 import { formatSelector, isTemplate, pathOf, type Selector } from '../spiffe/index.ts';
 import { compareAge, isExpired } from './entry.ts';
 import { isReservedPath } from './entry-readers.ts';
+import { everyEntry } from './list.ts';
 import type { Entry, Registry } from './types.ts';
 
 export interface EntryFault {
@@ -41,12 +42,7 @@ const NEVER_ISSUED_MS = 3_600_000;
 
 /** Yields at most one fault per entry: the first that explains it. In the order of the entries. */
 export function* entryFaults(parts: EntryFaultsParts): Iterable<EntryFault | undefined> {
-  let cursor: string | undefined;
-  do {
-    const page = parts.registry.list({ limit: 1_000, ...(cursor === undefined ? {} : { cursor }) });
-    for (const entry of page.entries) yield faultOf(entry, parts);
-    cursor = page.nextCursor;
-  } while (cursor !== '');
+  for (const entry of everyEntry(parts.registry)) yield faultOf(entry, parts);
 }
 
 function faultOf(entry: Entry, parts: EntryFaultsParts): EntryFault | undefined {

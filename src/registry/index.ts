@@ -34,6 +34,7 @@ export {
 export { type BundleInput, bundleEnd, type FederatedBundle } from './federated-bundle.ts';
 export { parseRfc3339 } from './instant.ts';
 export { parseJoinTokenInput } from './join-token-input.ts';
+export { everyEntry } from './list.ts';
 export { MatchIndex, missing } from './match.ts';
 export { Place, readObject, show } from './place.ts';
 export { localAgentId, openRegistry } from './registry.ts';

@@ -6,7 +6,7 @@
 import { SidekeyError } from '../base/index.ts';
 import { formatSelector } from '../spiffe/index.ts';
 import { compareAge } from './entry.ts';
-import type { Entry, ListQuery } from './types.ts';
+import type { Entry, ListQuery, Registry } from './types.ts';
 
 type ListPosition = Pick<Entry, 'createdAt' | 'id'>;
 
@@ -29,6 +29,19 @@ export function listPage(ordered: readonly Entry[], query: ListQuery): { entries
     entries.push(entry);
   }
   return { entries, nextCursor: '' };
+}
+
+/** Entries of one page. */
+const PAGE = 1_000;
+
+/** All entries, oldest first. Entries may change between two that are taken. */
+export function* everyEntry(registry: Pick<Registry, 'list'>): Iterable<Entry> {
+  let cursor: string | undefined;
+  do {
+    const page = registry.list({ limit: PAGE, ...(cursor === undefined ? {} : { cursor }) });
+    yield* page.entries;
+    cursor = page.nextCursor;
+  } while (cursor !== '');
 }
 
 /** Inserts a new entry at its position, usually the end. */

@@ -2,7 +2,7 @@
 
 import { type AgentPortParts, openAgentPort } from '../agents/index.ts';
 import type { Ledger } from '../delivery/index.ts';
-import type { Entry, Registry } from '../registry/index.ts';
+import { type Entry, everyEntry, type Registry } from '../registry/index.ts';
 import type { Log } from '../telemetry/index.ts';
 import type { StartContext } from './start-context.ts';
 
@@ -24,16 +24,12 @@ export async function listenForAgents(
 
 /** Number of entries in one line. */
 const NAMED = 5;
-const PAGE = 1_000;
 
 /** Warns of entries whose parent is no agent, no alias and no other entry: they are given to nobody. */
 function warnOfParents(registry: Registry, log: Log): void {
+  const aliases = new Set(registry.agents.list().map(({ alias }) => alias));
   const unknown: Entry[] = [];
-  for (let cursor: string | undefined, more = true; more; more = cursor !== '') {
-    const page = registry.list({ limit: PAGE, ...(cursor === undefined ? {} : { cursor }) });
-    unknown.push(...page.entries.filter((entry) => hasUnknownParent(entry, registry)));
-    cursor = page.nextCursor;
-  }
+  for (const entry of everyEntry(registry)) if (hasUnknownParent(entry, registry, aliases)) unknown.push(entry);
   if (unknown.length === 0) return;
   const entries = unknown.slice(0, NAMED).map(({ id, parentId }) => ({ id, parent_id: parentId }));
   log.warn(
@@ -42,11 +38,11 @@ function warnOfParents(registry: Registry, log: Log): void {
   );
 }
 
-function hasUnknownParent(entry: Entry, registry: Registry): boolean {
+function hasUnknownParent(entry: Entry, registry: Registry, aliases: ReadonlySet<string>): boolean {
   const { parentId } = entry;
   if (registry.isLocal(entry) || isServer(parentId)) return false;
   if (registry.agents.get(parentId) !== undefined || registry.bySpiffeId(parentId).length > 0) return false;
-  return !registry.agents.list().some(({ alias }) => alias === parentId);
+  return !aliases.has(parentId);
 }
 
 function isServer(parentId: string): boolean {

@@ -32,6 +32,11 @@ function lengthAt(der: Uint8Array, at: number): number {
   return whole;
 }
 
+/** The certificates of a text in PEM, each block for itself; other blocks and text between them are left out. */
+export function certificateBlocks(pem: string): string[] {
+  return pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+}
+
 export function pemOf(der: Uint8Array): string {
   return pemOfAll(certificatesOf(der));
 }

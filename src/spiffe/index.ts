@@ -9,7 +9,7 @@ export {
   type TrustBundle,
 } from './bundle.ts';
 export { bundleDocument } from './bundle-json.ts';
-export { certificatesOf, pemOf, pemOfAll, urisOf } from './certificates.ts';
+export { certificateBlocks, certificatesOf, pemOf, pemOfAll, urisOf } from './certificates.ts';
 export {
   EVERY_DOMAIN,
   parseSpiffeId,

@@ -3,7 +3,8 @@
 import type { IncomingMessage } from 'node:http';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Static } from 'typebox';
-import { type Clock, includesRole, type Role, SidekeyError, TokenBucket } from '../../base/index.ts';
+import { type Clock, includesRole, type Role, SidekeyError } from '../../base/index.ts';
+import { Rates } from '../../limits/index.ts';
 import type { AuditStore } from '../../registry/index.ts';
 import type { Log } from '../../telemetry/index.ts';
 import { type Requester, requesterOfSession } from '../access.ts';
@@ -51,7 +52,7 @@ export function pageRequest({ method = '', headers, socket }: IncomingMessage): 
 
 export function addSessionRoutes(app: FastifyInstance, parts: SessionRoutesParts, byOf: ByOf): void {
   const { sessions, audit, registry, tcpListener, clock, log, version } = parts;
-  const buckets = new Map<string, TokenBucket>();
+  const rates = new Rates(LINKS, 1 / LINK_S, clock, MAX_MAKERS);
 
   app.post(
     '/v1/page/links',
@@ -71,7 +72,7 @@ export function addSessionRoutes(app: FastifyInstance, parts: SessionRoutesParts
       const role = input.role ?? mostRole;
       if (!isSessionRole(role) || !includesRole(mostRole, role)) throw roleTooHigh(role, mostRole);
       const name = input.name ?? (maker.kind === 'token' ? maker.name : `uid-${maker.uid}`);
-      takeTurn(buckets, makerName(maker), clock.now());
+      if (!rates.take(makerName(maker))) throw tooManyLinks(makerName(maker));
       const by = byOf(request);
       // Made first: if the token is revoked while the row is written, the code ends with it.
       const { code, expiresAt } = sessions.makeCode({ name, role, maker, until });
@@ -255,13 +256,8 @@ function roleTooHigh(role: Role, most: Role): SidekeyError {
   );
 }
 
-function takeTurn(buckets: Map<string, TokenBucket>, maker: string, now: number): void {
-  const bucket = buckets.get(maker) ?? new TokenBucket(LINKS);
-  buckets.delete(maker);
-  buckets.set(maker, bucket);
-  for (const oldest of buckets.keys()) if (buckets.size > MAX_MAKERS) buckets.delete(oldest);
-  if (bucket.take(LINKS, 1 / LINK_S, now)) return;
-  throw new SidekeyError(
+function tooManyLinks(maker: string): SidekeyError {
+  return new SidekeyError(
     'ERR_TOO_MANY_LINKS',
     `${maker} has made ${LINKS} links in a short time: wait ${LINK_S} seconds for the next one`,
   );

@@ -7,7 +7,7 @@ import type { Authority, Upstream } from '../../gen/admin-api.ts';
 import { HostileText, Mark, span, Time, type Tone } from '../parts/index.ts';
 import { now } from '../shell/clock.ts';
 
-const TONES: Readonly<Record<Authority['state'], Tone>> = {
+export const AUTHORITY_TONES: Readonly<Record<Authority['state'], Tone>> = {
   active: 'good',
   published: 'busy',
   prepared: 'off',
@@ -126,13 +126,13 @@ function Line({ authority, line }: { authority: Authority; line: Line }) {
   return (
     <li>
       <div class="who">
-        <b>{ROLES[role]}</b> <Mark tone={TONES[state]}>{state}</Mark>
+        <b>{ROLES[role]}</b> <Mark tone={AUTHORITY_TONES[state]}>{state}</Mark>
         <span class="mono muted" title={id}>
           {id.slice(0, 16)}
         </span>
       </div>
       <svg
-        class={`life ${TONES[state]}`}
+        class={`life ${AUTHORITY_TONES[state]}`}
         viewBox="0 0 1000 12"
         preserveAspectRatio="none"
         aria-hidden="true"

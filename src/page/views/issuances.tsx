@@ -13,7 +13,6 @@ import {
   FilterChoice,
   FilterField,
   FilterTime,
-  HostileText,
   Mark,
   Pager,
   SimpleTable,
@@ -27,6 +26,7 @@ import { can } from '../shell/session.ts';
 import { type Answer, useAnswer } from '../shell/use-answer.ts';
 import { useKept } from '../shell/use-kept.ts';
 import type { ViewProps } from '../shell/view-props.ts';
+import { ENTRY, ISSUED_ID } from './columns.tsx';
 import { Revoke, type RevokeTarget } from './revoke.tsx';
 import { RevokedList } from './revoked-list.tsx';
 
@@ -189,16 +189,7 @@ function isRevocable({ kind, revoked, expires_at: end }: Issuance): boolean {
 
 const COLUMNS: readonly Column<Issuance>[] = [
   { key: 'at', title: 'Issued', width: 7, cell: ({ issued_at: at }) => <Time at={at} /> },
-  {
-    key: 'id',
-    title: 'SPIFFE ID',
-    width: 16,
-    cell: ({ spiffe_id: id }) => (
-      <a href={href('/issuances', { spiffe_id: id })}>
-        <HostileText text={id} cut={200} />
-      </a>
-    ),
-  },
+  ISSUED_ID,
   { key: 'kind', title: 'What', width: 6, cell: ({ kind }) => (kind === 'x509' ? 'X.509-SVID' : 'JWT-SVID') },
   {
     key: 'serial',
@@ -208,16 +199,7 @@ const COLUMNS: readonly Column<Issuance>[] = [
       <CopyText text={serial} what={kind === 'x509' ? 'serial number' : 'digest of the token'} />
     ),
   },
-  {
-    key: 'entry',
-    title: 'Entry',
-    width: 10,
-    cell: ({ entry_id: id }) => (
-      <a href={href(`/entries/${encodeURIComponent(id)}`)}>
-        <HostileText text={id} cut={60} />
-      </a>
-    ),
-  },
+  ENTRY,
   {
     key: 'ends',
     title: 'Ends',

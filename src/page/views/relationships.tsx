@@ -6,7 +6,6 @@ import {
   Answered,
   type Column,
   Command,
-  CopyText,
   EmptyState,
   ExpiryBar,
   HostileText,
@@ -19,6 +18,7 @@ import {
 import { api } from '../shell/api.ts';
 import { now } from '../shell/clock.ts';
 import { type Answer, useAnswer } from '../shell/use-answer.ts';
+import { TRUST_DOMAIN } from './columns.tsx';
 
 /** After the time of a poll, whose outcome may be no event, and between two readings for such times, in milliseconds. */
 const AFTER_POLL_MS = 2_000;
@@ -74,16 +74,7 @@ const STATES: Readonly<Record<Relationship['state'], { word: string; tone: Tone;
 };
 
 const COLUMNS: readonly Column<Relationship>[] = [
-  {
-    key: 'domain',
-    title: 'Trust domain',
-    width: 12,
-    cell: ({ trust_domain: domain }) => (
-      <CopyText text={domain} what="trust domain">
-        <HostileText text={domain} />
-      </CopyText>
-    ),
-  },
+  TRUST_DOMAIN,
   {
     key: 'state',
     title: 'State',

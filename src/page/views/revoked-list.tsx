@@ -10,16 +10,15 @@ import {
   EmptyState,
   ErrorNote,
   FilterChoice,
-  HostileText,
   Pager,
   SimpleTable,
   Time,
 } from '../parts/index.ts';
 import { api } from '../shell/api.ts';
-import { href } from '../shell/router.ts';
 import { can } from '../shell/session.ts';
 import { useAnswer } from '../shell/use-answer.ts';
 import { useKept } from '../shell/use-kept.ts';
+import { ENTRY, ISSUED_ID } from './columns.tsx';
 
 /** Revocations of one page. */
 const PAGE = 100;
@@ -113,16 +112,7 @@ export function RevokedList({ query }: { query: URLSearchParams }) {
 
 const COLUMNS: readonly Column<Revocation>[] = [
   { key: 'at', title: 'Revoked', width: 7, cell: ({ revoked_at: at }) => <Time at={at} /> },
-  {
-    key: 'id',
-    title: 'SPIFFE ID',
-    width: 16,
-    cell: ({ spiffe_id: id }) => (
-      <a href={href('/issuances', { spiffe_id: id })}>
-        <HostileText text={id} cut={200} />
-      </a>
-    ),
-  },
+  ISSUED_ID,
   { key: 'reason', title: 'Reason', width: 10, cell: ({ reason }) => reason },
   {
     key: 'serial',
@@ -130,15 +120,6 @@ const COLUMNS: readonly Column<Revocation>[] = [
     width: 12,
     cell: ({ serial }) => <CopyText text={serial} what="serial number" />,
   },
-  {
-    key: 'entry',
-    title: 'Entry',
-    width: 10,
-    cell: ({ entry_id: id }) => (
-      <a href={href(`/entries/${encodeURIComponent(id)}`)}>
-        <HostileText text={id} cut={60} />
-      </a>
-    ),
-  },
+  ENTRY,
   { key: 'ends', title: 'Ends', width: 8, cell: ({ expires_at: at }) => <Time at={at} /> },
 ];

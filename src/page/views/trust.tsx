@@ -22,7 +22,8 @@ import { api } from '../shell/api.ts';
 import { href } from '../shell/router.ts';
 import { session } from '../shell/session.ts';
 import { useAnswer } from '../shell/use-answer.ts';
-import { AuthorityTimeline } from './authority-timeline.tsx';
+import { AUTHORITY_TONES, AuthorityTimeline } from './authority-timeline.tsx';
+import { TRUST_DOMAIN } from './columns.tsx';
 import { Relationships } from './relationships.tsx';
 
 const PEM = 'application/x-pem-file';
@@ -140,22 +141,13 @@ function Own({ authorities: { authorities, upstream } }: { authorities: Authorit
   );
 }
 
-const TONES: Readonly<Record<Authority['state'], 'good' | 'busy' | 'bad' | 'off'>> = {
-  active: 'good',
-  published: 'busy',
-  prepared: 'off',
-  retired: 'off',
-  carried: 'busy',
-  tainted: 'bad',
-};
-
 const STATE: Column<Authority> = {
   key: 'state',
   title: 'State',
   width: 8,
   cell: ({ state, since }) => (
     <>
-      <Mark tone={TONES[state]}>{state}</Mark>
+      <Mark tone={AUTHORITY_TONES[state]}>{state}</Mark>
       <div class="muted">
         since <Time at={since} />
       </div>
@@ -199,16 +191,7 @@ const ROOT_COLUMNS: readonly Column<Authority>[] = [
 ];
 
 const FOREIGN_COLUMNS: readonly Column<ForeignBundle>[] = [
-  {
-    key: 'domain',
-    title: 'Trust domain',
-    width: 12,
-    cell: ({ trust_domain: domain }) => (
-      <CopyText text={domain} what="trust domain">
-        <HostileText text={domain} />
-      </CopyText>
-    ),
-  },
+  TRUST_DOMAIN,
   {
     key: 'source',
     title: 'Source',

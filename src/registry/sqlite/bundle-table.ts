@@ -1,7 +1,13 @@
 /** The table of other trust domains' bundles; times are milliseconds since the epoch. */
 
 import { X509Certificate } from 'node:crypto';
-import { type JwtAuthority, makeTrustBundle, parseTrustDomain, type TrustDomain } from '../../spiffe/index.ts';
+import {
+  certificateBlocks,
+  type JwtAuthority,
+  makeTrustBundle,
+  parseTrustDomain,
+  type TrustDomain,
+} from '../../spiffe/index.ts';
 import { BUNDLE_SOURCES, type FederatedBundle } from '../federated-bundle.ts';
 import type { Access } from './access.ts';
 import type { Logs } from './logs.ts';
@@ -50,7 +56,7 @@ export function bundleTable(access: Access, logs: Logs, own: TrustDomain): Named
       if (trustDomain === own) throw new Error(`${own} is the server's own trust domain`);
       const source = BUNDLE_SOURCES.find((one) => one === row.source);
       if (source === undefined) throw new Error(`${JSON.stringify(row.source)} is not a source of bundles`);
-      const blocks = row.pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+      const blocks = certificateBlocks(row.pem);
       if (blocks.length === 0 && source === 'manual') throw new Error('it has no certificate');
       return {
         ...makeTrustBundle({
