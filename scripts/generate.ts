@@ -35,15 +35,18 @@ function buf(...args: readonly string[]): Buffer {
   return stdout;
 }
 
-/** Writes what server reflection on the pipe tells about the same files and types, without those of SPIRE's server API. */
+/** What only agents of other hosts call, not clients of the pipe. */
+const FOR_AGENTS = ['proto/spire', 'proto/sidekey'];
+
+/** Writes what server reflection on the pipe tells about the same files and types, without those for agents. */
 function writeDescriptors(): void {
   const { inputs } = parse(readFileSync(path.join(root, 'buf.gen.yaml'), 'utf8')) as {
     inputs: [{ paths: string[]; types: string[] }];
   };
   const [{ paths, types }] = inputs;
   const which = [
-    ...paths.filter((one) => one !== 'proto/spire').map((one) => `--path=${one}`),
-    ...types.filter((one) => !one.startsWith('spire.')).map((one) => `--type=${one}`),
+    ...paths.filter((one) => !FOR_AGENTS.includes(one)).map((one) => `--path=${one}`),
+    ...types.filter((one) => !/^(spire|sidekey)\./.test(one)).map((one) => `--type=${one}`),
   ];
   const set = buf('build', '--as-file-descriptor-set', '--exclude-source-info', '--output=-#format=binpb', ...which);
   const described = deflateSync(JSON.stringify(describeFiles(set)), { level: 9 }).toString('base64');
