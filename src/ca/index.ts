@@ -8,10 +8,12 @@ export {
   openCertificateAuthority,
 } from './certificate-authority.ts';
 export { CsrError } from './csr.ts';
+export { makeCsr } from './csr-writer.ts';
 export { DerReader, TAG } from './der-reader.ts';
 export { IssuanceTimes } from './issuance-times.ts';
 export type { JwtSigner } from './jwt/signer.ts';
 export type { Passphrases } from './key-codec.ts';
+export type { KeyPair } from './key-pair.ts';
 export { hasAuthorities } from './key-store.ts';
 export { parseName } from './name.ts';
 export { OwnSvid } from './own-svid.ts';
@@ -24,6 +26,7 @@ export {
 } from './restored-authorities.ts';
 export { makeThrowAwayRoot } from './revocation-lists.ts';
 export { AUTHORITY_STATES } from './slot.ts';
+export { SvidKeys } from './svid-keys.ts';
 export { ToldIssuances } from './told-issuances.ts';
 export type {
   AuthorityInfo,
