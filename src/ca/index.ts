@@ -14,6 +14,7 @@ export { IssuanceTimes } from './issuance-times.ts';
 export type { JwtSigner } from './jwt/signer.ts';
 export type { Passphrases } from './key-codec.ts';
 export type { KeyPair } from './key-pair.ts';
+export { KeyPairs } from './key-pairs.ts';
 export { hasAuthorities } from './key-store.ts';
 export { parseName } from './name.ts';
 export { OwnSvid } from './own-svid.ts';
@@ -26,7 +27,6 @@ export {
 } from './restored-authorities.ts';
 export { makeThrowAwayRoot } from './revocation-lists.ts';
 export { AUTHORITY_STATES } from './slot.ts';
-export { SvidKeys } from './svid-keys.ts';
 export { ToldIssuances } from './told-issuances.ts';
 export type {
   AuthorityInfo,

@@ -5,7 +5,7 @@ import { describe, it } from 'node:test';
 import { keyOfCsr } from '../../src/ca/csr.ts';
 import { makeCsr } from '../../src/ca/csr-writer.ts';
 import { generateEcKeyPair, generateRsaKeyPair } from '../../src/ca/key-pair.ts';
-import { SvidKeys } from '../../src/ca/svid-keys.ts';
+import { KeyPairs } from '../../src/ca/key-pairs.ts';
 import { parseSpiffeId } from '../../src/spiffe/index.ts';
 
 const ID = parseSpiffeId('spiffe://example.org/web');
@@ -75,16 +75,16 @@ describe('a CSR that Sidekey writes', () => {
 
 describe('the keys of SVIDs', () => {
   it('are made of each type', async () => {
-    const keys = new SvidKeys();
+    const keys = new KeyPairs();
     for (const type of ['ec-p256', 'rsa-2048'] as const) {
-      const { type: madeType, spki, keyId } = await keys.take(type);
+      const { type: madeType, spki, keyId } = await keys.make(type);
       assert.equal(madeType, type);
       const bits = spki.subarray(type === 'ec-p256' ? 26 : 24);
       assert.deepEqual(keyId, createHash('sha1').update(bits).digest());
     }
     keys.close();
     await assert.rejects(async () => {
-      for (;;) await keys.take('rsa-2048');
+      for (;;) await keys.make('rsa-2048');
     }, /the authority is closed/);
   });
 });

@@ -4,7 +4,7 @@ import type { SvidKeyType } from '../spiffe/index.ts';
 import { generateEcKeyPair, type KeyPair } from './key-pair.ts';
 import { RsaKeys } from './rsa-keys.ts';
 
-export class SvidKeys {
+export class KeyPairs {
   readonly #rsaKeys = new RsaKeys();
 
   /**
@@ -12,7 +12,7 @@ export class SvidKeys {
    * @param neededBy when it is needed, in milliseconds since the epoch; 0: at once. The earliest request gets the next RSA key
    * @throws ERR_CA if an RSA key can't be made
    */
-  async take(type: SvidKeyType, neededBy = 0): Promise<KeyPair> {
+  async make(type: SvidKeyType, neededBy = 0): Promise<KeyPair> {
     return type === 'rsa-2048' ? this.#rsaKeys.take(neededBy) : generateEcKeyPair();
   }
 
