@@ -49,6 +49,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'gen',
   ],
   agents: ['attest/socket-reading.ts', 'ca', 'jwt', 'registry', 'wire', 'gen'],
+  uplink: ['ca', 'registry', 'gen'],
   standard: ['wire/decode.ts', 'wire/types.ts', 'gen'],
   revocation: ['types:registry', 'types:ca', 'types:identity', 'types:delivery'],
   admin: [
@@ -141,6 +142,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'standard',
     'revocation',
     'agents',
+    'uplink',
     'admin',
     'doctor',
     'metrics',

@@ -8,10 +8,13 @@ export {
   openCertificateAuthority,
 } from './certificate-authority.ts';
 export { CsrError } from './csr.ts';
+export { makeCsr } from './csr-writer.ts';
 export { DerReader, TAG } from './der-reader.ts';
 export { IssuanceTimes } from './issuance-times.ts';
 export type { JwtSigner } from './jwt/signer.ts';
 export type { Passphrases } from './key-codec.ts';
+export type { KeyPair } from './key-pair.ts';
+export { KeyPairs } from './key-pairs.ts';
 export { hasAuthorities } from './key-store.ts';
 export { parseName } from './name.ts';
 export { OwnSvid } from './own-svid.ts';
