@@ -4,6 +4,7 @@ import path from 'node:path';
 import { SystemClock } from '../../src/base/clock.ts';
 import { openCertificateAuthority } from '../../src/ca/certificate-authority.ts';
 import { TokenCounts } from '../../src/jwt/counts.ts';
+import { TokenIssuer } from '../../src/jwt/issuer.ts';
 import { JwtSvids } from '../../src/jwt/jwt-svids.ts';
 import { openSqliteStore } from '../../src/registry/sqlite/sqlite-store.ts';
 import { parseSpiffeId, parseTrustDomain } from '../../src/spiffe/id.ts';
@@ -88,14 +89,12 @@ async function open(cleanup: Cleanup): Promise<JwtSvids> {
   });
   cleanup.after(() => ca.close());
   const jwt = new JwtSvids({
-    ca,
+    source: new TokenIssuer({ ca, clock, issuanceLog: store.issuances, issuer: undefined }),
     clock,
     log,
-    issuanceLog: store.issuances,
     issuances: store.issuances,
     counts: new TokenCounts(),
     counters: new Counters(),
-    issuer: undefined,
     jwtSvidTtl: 300,
     maxJwtAudiences: 32,
     maxJwtSvidsPerSecondPerId: 1_000_000,

@@ -2,10 +2,10 @@
 
 import type { X509Certificate } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
+import { authorityKeyIdOf } from '../ca/index.ts';
 import type { Owner } from '../limits/index.ts';
 import { parseSpiffeId, type SpiffeId, SpiffeIdError, type TrustDomain, trustDomainOf } from '../spiffe/index.ts';
 import type { WirePeer } from '../wire/index.ts';
-import { authorityKeyIdOf } from './attest/chain.ts';
 
 /** A verified SVID of the own trust domain. Times in milliseconds since the epoch. */
 export interface PeerSvid {

@@ -10,6 +10,7 @@ export {
 export { CsrError } from './csr.ts';
 export { makeCsr } from './csr-writer.ts';
 export { DerReader, TAG } from './der-reader.ts';
+export { authorityKeyIdOf, extensionsOf } from './extensions.ts';
 export { IssuanceTimes } from './issuance-times.ts';
 export type { JwtSigner } from './jwt/signer.ts';
 export type { Passphrases } from './key-codec.ts';
@@ -19,6 +20,7 @@ export { hasAuthorities } from './key-store.ts';
 export { parseName } from './name.ts';
 export { OwnSvid } from './own-svid.ts';
 export { PUBLISHED_HINTS } from './published-hints.ts';
+export { receivedSvid } from './received-svid.ts';
 export {
   type LastAuthorities,
   lastAuthorities,
@@ -36,6 +38,7 @@ export type {
   CertifiedSvid,
   LaggingProxy,
   RevocationListInfo,
+  SvidAuthority,
   UpstreamInfo,
   X509Svid,
 } from './types.ts';

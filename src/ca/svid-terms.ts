@@ -29,6 +29,18 @@ const JITTER = 0.1;
 const WARNED = 10_000;
 const NEVER = Number.POSITIVE_INFINITY;
 
+/**
+ * When to renew an SVID: after half its life, with jitter; Infinity if it ends with its entry, since a new one would too.
+ * @param now when it was issued, in milliseconds since the epoch @param random returns a number in [0, 1)
+ */
+export function renewalOf(
+  { now, notAfter, endsWithEntry }: { now: number; notAfter: number; endsWithEntry: boolean },
+  random: () => number,
+): number {
+  const halfLife = (notAfter - now) / 2;
+  return endsWithEntry ? NEVER : Math.round(now + halfLife * (1 + JITTER * (2 * random() - 1)));
+}
+
 export class SvidTerms {
   readonly #options: SvidTermsOptions;
   /** Entries whose shortened SVIDs were warned of. */
@@ -64,12 +76,10 @@ export class SvidTerms {
   svid(request: SvidRequest, leaf: MadeLeaf, { now, notAfter: asked }: LeafRequest, signer: Signer): X509Svid {
     const { entryId, grant = entryId, spiffeId } = request;
     const { certificateChain, privateKey, serial, notBefore, notAfter } = leaf;
-    const halfLife = (notAfter - now) / 2;
-    const renewAt = Math.round(now + halfLife * (1 + JITTER * (2 * this.#options.random() - 1)));
     const endsWithEntry = asked === request.notAfter;
     return {
       ...{ entryId, grant, spiffeId, certificateChain, privateKey, serial, authorityId: signer.id },
-      ...{ notBefore, notAfter, renewAt: endsWithEntry ? NEVER : renewAt },
+      ...{ notBefore, notAfter, renewAt: renewalOf({ now, notAfter, endsWithEntry }, this.#options.random) },
     };
   }
 

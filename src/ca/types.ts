@@ -239,3 +239,9 @@ export interface CertificateAuthority {
   onReplaced(listener: () => void): () => void;
   close(): Promise<void>;
 }
+
+/** What gives SVIDs to callers of this host, wherever their signer is: this process, or the server of an agent. */
+export type SvidAuthority = Pick<
+  CertificateAuthority,
+  'issue' | 'isSlow' | 'signs' | 'bundle' | 'onBundleChange' | 'onReplaced'
+>;

@@ -5,7 +5,14 @@
 
 import { type Attestation, type Peer, redactSelector } from '../attest/index.ts';
 import type { Clock, Deadline } from '../base/index.ts';
-import { type Entry, type EntryChange, isForContained, missing, type Registry, templateOf } from '../registry/index.ts';
+import {
+  type Entry,
+  type EntryChange,
+  isForContained,
+  missing,
+  type RegistryView,
+  templateOf,
+} from '../registry/index.ts';
 import { formatSelector, isNegated, type SpiffeId } from '../spiffe/index.ts';
 import { type Grant, isGrant } from './grant.ts';
 import type { Renderings, Unrendered } from './renderings.ts';
@@ -110,13 +117,13 @@ const NO_IDS: ReadonlySet<SpiffeId> = new Set();
 const RETRY_MS = 15_000;
 
 export interface CallerClassesParts {
-  readonly registry: Registry;
+  readonly registry: RegistryView;
   readonly renderings: Renderings;
   readonly clock: Clock;
 }
 
 export class CallerClasses {
-  readonly #registry: Registry;
+  readonly #registry: RegistryView;
   readonly #renderings: Renderings;
   readonly #classes = new Map<string, CallerClass>();
   /** Classes by selector. */

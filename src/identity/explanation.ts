@@ -5,7 +5,14 @@
 
 import { ATTESTORS, type PlaceholderValue, redactSelector, valueAmong } from '../attest/index.ts';
 import { differInOnePlace, nearest } from '../base/index.ts';
-import { type Entry, isExpired, isForContained, type NearMiss, type Registry, templateOf } from '../registry/index.ts';
+import {
+  type Entry,
+  isExpired,
+  isForContained,
+  type NearMiss,
+  type RegistryView,
+  templateOf,
+} from '../registry/index.ts';
 import {
   EVERY_DOMAIN,
   formatSelector,
@@ -104,7 +111,7 @@ export interface AskedId {
 }
 
 export interface ExplanationParts {
-  readonly registry: Registry;
+  readonly registry: RegistryView;
   readonly identities: Pick<Identities, 'bundle' | 'federated' | 'holders' | 'render'>;
 }
 
@@ -194,7 +201,7 @@ function renderEach(
 }
 
 /** The values that these facts give all placeholders of entries. */
-function valuesAmong(selectors: readonly Selector[], registry: Registry): Map<string, PlaceholderValue> {
+function valuesAmong(selectors: readonly Selector[], registry: RegistryView): Map<string, PlaceholderValue> {
   const placeholders = ATTESTORS.flatMap(({ type }) => registry.placeholders(type));
   return new Map(placeholders.map((placeholder) => [placeholder.name, valueAmong(selectors, placeholder)]));
 }
@@ -236,7 +243,7 @@ function explainMiss(
   };
 }
 
-function explainAsked(spiffeId: SpiffeId, caller: HeldCaller, registry: Registry, now: number): AskedId {
+function explainAsked(spiffeId: SpiffeId, caller: HeldCaller, registry: RegistryView, now: number): AskedId {
   const entry = caller.entries.find((one) => one.spiffeId === spiffeId);
   if (entry !== undefined) {
     return { spiffeId, given: true, reason: undefined, detail: `entry ${entry.id} gives it`, alike: undefined };
@@ -247,7 +254,7 @@ function explainAsked(spiffeId: SpiffeId, caller: HeldCaller, registry: Registry
 }
 
 /** Only an ID with a single typing error counts as similar. */
-function alikeId(spiffeId: string, registry: Registry): string | undefined {
+function alikeId(spiffeId: string, registry: RegistryView): string | undefined {
   const alike: string[] = [];
   for (const other of registry.spiffeIds()) {
     if (differInOnePlace(spiffeId, other) && !isLikeTemplate(other)) alike.push(other);

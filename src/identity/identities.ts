@@ -6,8 +6,8 @@
 
 import type { Peer } from '../attest/index.ts';
 import type { Clock } from '../base/index.ts';
-import type { CertificateAuthority, X509Svid } from '../ca/index.ts';
-import type { Entry, EntryChange, Registry } from '../registry/index.ts';
+import type { SvidAuthority, X509Svid } from '../ca/index.ts';
+import type { Entry, EntryChange, RegistryView } from '../registry/index.ts';
 import {
   compareText,
   EVERY_DOMAIN,
@@ -32,8 +32,8 @@ import { type RenderedFacts, Renderings, type Unrendered } from './renderings.ts
 import { type SequencedSvid, SequenceNumbers, Svids } from './svids.ts';
 
 export interface IdentitiesParts {
-  readonly registry: Registry;
-  readonly ca: CertificateAuthority;
+  readonly registry: RegistryView;
+  readonly ca: SvidAuthority;
   readonly clock: Clock;
   readonly log: Log;
   /** Callers that get bundles: those with at least one matching entry, or all on the socket. */

@@ -5,7 +5,7 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import { backoff, backoffApart, type Clock, type Deadline, isValidAt } from '../base/index.ts';
-import type { CertificateAuthority, X509Svid } from '../ca/index.ts';
+import type { SvidAuthority, X509Svid } from '../ca/index.ts';
 import { ENTRY_FIELD_LIST, type Entry } from '../registry/index.ts';
 import type { Log } from '../telemetry/index.ts';
 import { type Grant, isGrant, keyOf, nextVersion } from './grant.ts';
@@ -44,7 +44,7 @@ const REISSUE_FIRST_MS = 1_000;
 const REISSUE_LIMIT_MS = 300_000;
 
 export interface SvidsParts {
-  readonly ca: CertificateAuthority;
+  readonly ca: SvidAuthority;
   readonly clock: Clock;
   readonly log: Log;
   readonly sequence: SequenceNumbers;
@@ -59,7 +59,7 @@ export class Svids {
   readonly #slots = new Map<string, SvidSlot>();
   /** The keys of the slots of entries with templates, by entry id. */
   readonly #rendered = new Map<string, Set<string>>();
-  readonly #ca: CertificateAuthority;
+  readonly #ca: SvidAuthority;
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #sequence: SequenceNumbers;

@@ -33,6 +33,16 @@ export interface TokenRequest {
   readonly notAfter: number;
 }
 
+/** What signs tokens: a key of this process, or the server of an agent. */
+export interface TokenSource {
+  /** Signs a token; it is recorded when the promise resolves. @throws ERR_CA if it cannot be signed; ERR_STORE */
+  issue(request: TokenRequest): Promise<JwtSvid>;
+  /** True if validators with the present bundle accept the key. */
+  isTrusted(keyId: string): boolean;
+  /** Rejects the queued requests, and waits for the others. */
+  close(): Promise<void>;
+}
+
 export interface TokenIssuerOptions {
   readonly ca: Pick<CertificateAuthority, 'jwtSigner' | 'bundle'>;
   /** The promise resolves when the records are durable. */
@@ -56,7 +66,7 @@ interface SignedJob {
 /** The number of tokens that are signed and recorded together. */
 const AT_ONCE = 64;
 
-export class TokenIssuer {
+export class TokenIssuer implements TokenSource {
   readonly #options: TokenIssuerOptions;
   #queue: Job[] = [];
   #working: Promise<void> | undefined;
@@ -66,7 +76,6 @@ export class TokenIssuer {
     this.#options = options;
   }
 
-  /** Signs a token; it is recorded when the promise resolves. @throws ERR_CA if it cannot be signed; ERR_STORE */
   issue(request: TokenRequest): Promise<JwtSvid> {
     return new Promise((resolve, reject) => {
       this.#queue.push({ request, resolve, reject });
@@ -74,7 +83,6 @@ export class TokenIssuer {
     });
   }
 
-  /** Rejects the queued requests, and waits for the others. */
   async close(): Promise<void> {
     this.#closed = true;
     await this.#working;
@@ -104,7 +112,6 @@ export class TokenIssuer {
     else for (const { job, svid } of signed) job.resolve(svid);
   }
 
-  /** True if validators with the present bundle accept the key. */
   isTrusted(keyId: string): boolean {
     return this.#options.ca.bundle().jwtAuthorities.some((authority) => authority.keyId === keyId);
   }

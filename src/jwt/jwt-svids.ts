@@ -5,7 +5,7 @@
  */
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { type Deadline, TokenBucket } from '../base/index.ts';
+import { type Clock, type Deadline, TokenBucket } from '../base/index.ts';
 import { LimitError } from '../limits/index.ts';
 import type { Entry, IssuanceStore } from '../registry/index.ts';
 import type { SpiffeId } from '../spiffe/index.ts';
@@ -13,11 +13,13 @@ import type { Counters, Log } from '../telemetry/index.ts';
 import { checkAudiences } from './audiences.ts';
 import { type CachedToken, TokenCache } from './cache.ts';
 import type { TokenCounts } from './counts.ts';
-import { type JwtSvid, TokenIssuer, type TokenIssuerOptions } from './issuer.ts';
+import type { JwtSvid, TokenRequest, TokenSource } from './issuer.ts';
 
-export interface JwtSvidsOptions extends TokenIssuerOptions {
-  /** Records of ended tokens are deleted here. */
-  readonly issuances: Pick<IssuanceStore, 'pruneTokens'>;
+export interface JwtSvidsOptions {
+  readonly source: TokenSource;
+  /** Records of ended tokens are deleted here; undefined: they are elsewhere. */
+  readonly issuances?: Pick<IssuanceStore, 'pruneTokens'>;
+  readonly clock: Clock;
   readonly log: Log;
   readonly counts: TokenCounts;
   readonly counters: Pick<Counters, 'limits'>;
@@ -45,7 +47,6 @@ const PRUNED_AT_ONCE = 1_000;
 
 export class JwtSvids {
   readonly #options: JwtSvidsOptions;
-  readonly #issuer: TokenIssuer;
   readonly #cache: TokenCache;
   readonly #signing = new Map<string, Promise<JwtSvid>>();
   /** The limits of new tokens, by SPIFFE ID. */
@@ -55,7 +56,6 @@ export class JwtSvids {
 
   constructor(options: JwtSvidsOptions) {
     this.#options = options;
-    this.#issuer = new TokenIssuer(options);
     this.#cache = new TokenCache(options.maxCachedJwtSvidsPerId);
     this.#cleaning = options.clock.after(CLEAN_EACH_MS, () => this.#clean());
   }
@@ -100,14 +100,14 @@ export class JwtSvids {
   async close(): Promise<void> {
     this.#closed = true;
     this.#cleaning.cancel();
-    await this.#issuer.close();
+    await this.#options.source.close();
   }
 
-  async #issue(key: string, request: Parameters<TokenIssuer['issue']>[0], cached: CachedToken | undefined) {
+  async #issue(key: string, request: TokenRequest, cached: CachedToken | undefined) {
     const { clock, log } = this.#options;
     const begin = clock.now();
     try {
-      const svid = await this.#options.counts.measure(() => this.#issuer.issue(request));
+      const svid = await this.#options.counts.measure(() => this.#options.source.issue(request));
       this.#cache.set(key, { svid, renewAt: begin + (svid.expiresAt - begin) / 2 });
       return svid;
     } catch (err) {
@@ -129,7 +129,7 @@ export class JwtSvids {
   /** False for the token of a tainted key, and if the clock was set back to before its start. */
   #isValid({ svid }: CachedToken): boolean {
     const now = this.#options.clock.now();
-    return svid.issuedAt <= now && now < svid.expiresAt && this.#issuer.isTrusted(svid.keyId);
+    return svid.issuedAt <= now && now < svid.expiresAt && this.#options.source.isTrusted(svid.keyId);
   }
 
   #mayIssue(spiffeId: SpiffeId): boolean {
@@ -160,9 +160,10 @@ export class JwtSvids {
     const now = this.#options.clock.now();
     for (const _ of this.#cache.sweep(now)) await nextTurn();
     this.#forgetFull(now);
+    const { issuances } = this.#options;
     let pruned = PRUNED_AT_ONCE;
-    while (pruned === PRUNED_AT_ONCE && !this.#closed) {
-      pruned = await this.#options.issuances.pruneTokens(now, PRUNED_AT_ONCE);
+    while (issuances !== undefined && pruned === PRUNED_AT_ONCE && !this.#closed) {
+      pruned = await issuances.pruneTokens(now, PRUNED_AT_ONCE);
       await nextTurn();
     }
   }

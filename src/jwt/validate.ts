@@ -29,6 +29,8 @@ export interface JwtBundles {
 
 export interface ValidatedJwtSvid {
   readonly spiffeId: SpiffeId;
+  /** The `kid` of the key that signed it. */
+  readonly keyId: string;
   /** All claims; `aud` is a list. */
   readonly claims: Readonly<Record<string, unknown>>;
 }
@@ -68,7 +70,7 @@ export function validateJwtSvid(token: string, audience: string, bundles: JwtBun
   const aud = readAudiences(claims.aud);
   if (!aud.includes(audience)) throw new InvalidTokenError(`the token is not for the audience ${show(audience)}`);
   checkTimes(claims, now);
-  return { spiffeId, claims: { ...claims, aud } };
+  return { spiffeId, keyId, claims: { ...claims, aud } };
 }
 
 const FOREIGN_CLAIMS: readonly string[] = ['sub', 'aud', 'exp'];

@@ -32,12 +32,14 @@ export {
   type WarningsOf,
 } from './entry-warnings.ts';
 export { type BundleInput, bundleEnd, type FederatedBundle } from './federated-bundle.ts';
+export { localAgentId } from './indexed-entries.ts';
 export { parseRfc3339 } from './instant.ts';
 export { parseJoinTokenInput } from './join-token-input.ts';
 export { everyEntry } from './list.ts';
 export { MatchIndex, missing } from './match.ts';
+export { type MirroredChange, MirroredRegistry } from './mirrored.ts';
 export { Place, readObject, show } from './place.ts';
-export { localAgentId, openRegistry } from './registry.ts';
+export { openRegistry } from './registry.ts';
 export { ENDPOINT_PROFILES, type Relationship } from './relationship.ts';
 export { type GivenRelationship, parseRelationship, urlFault } from './relationship-input.ts';
 export { relationshipToJson } from './relationship-json.ts';
@@ -56,4 +58,13 @@ export { templateOf } from './templates.ts';
 export { FILE_TOKEN_NAME, isExpiredToken, type Token } from './token.ts';
 export { parseTokenInput, TOKEN_NAME } from './token-input.ts';
 export type { Tokens } from './tokens.ts';
-export type { EntryChange, EntryInput, ListQuery, NearMiss, PlannedWrite, Registry, SourceChanges } from './types.ts';
+export type {
+  EntryChange,
+  EntryInput,
+  ListQuery,
+  NearMiss,
+  PlannedWrite,
+  Registry,
+  RegistryView,
+  SourceChanges,
+} from './types.ts';

@@ -1,38 +1,29 @@
 /** The registry: all entries in memory, persistent in the store. Changes are reported in order. */
 
 import { randomUUID } from 'node:crypto';
-import type { Placeholder } from '../attest/index.ts';
 import { type Actor, bodyOf, type EventBody, SERVER } from '../audit/index.ts';
-import { type Clock, type Deadline, Listeners, Slices } from '../base/index.ts';
-import { type Selector, type SpiffeId, type TrustDomain, trustDomainId } from '../spiffe/index.ts';
+import { type Clock, Slices } from '../base/index.ts';
+import type { TrustDomain } from '../spiffe/index.ts';
 import type { Log } from '../telemetry/index.ts';
 import { Agents } from './agents.ts';
 import { Aliases } from './aliases.ts';
 import { entryEvent } from './audit-events.ts';
-import { EntriesBySpiffeId } from './by-spiffe-id.ts';
-import { isForContained } from './contained.ts';
-import { compareAge, differingFields, findTwins, isExpired, similarityKey } from './entry.ts';
+import { differingFields, findTwins, similarityKey } from './entry.ts';
 import { FederatedBundles } from './federated-bundles.ts';
 import { FurtherLimits } from './further-limits.ts';
-import { insertInOrder, listPage, removeFromOrder } from './list.ts';
-import { MatchIndex } from './match.ts';
-import { type Keyed, keyed, nearestEntries } from './near.ts';
+import { IndexedEntries } from './indexed-entries.ts';
 import { Relationships } from './relationships.ts';
 import { Revocations } from './revocations.ts';
 import { planSource } from './source-plan.ts';
-import { entryExists, noSuchEntry, sameEntries, staleEntry } from './store/conflict.ts';
+import { entryExists, sameEntries } from './store/conflict.ts';
 import type { EntryUpdate } from './store/entry-store.ts';
 import type { Store } from './store/store.ts';
-import { Templates } from './templates.ts';
 import { Tokens } from './tokens.ts';
 import type {
   Entry,
   EntryChange,
   EntryInput,
   EntryPatch,
-  ListQuery,
-  NearMiss,
-  NearQuery,
   PlannedWrite,
   Registry,
   SourceChanges,
@@ -40,8 +31,6 @@ import type {
 } from './types.ts';
 import { WriteQueue } from './write-queue.ts';
 
-/** From this number of new entries on, sorting the whole list is faster than inserting them one by one. */
-const BULK = 100;
 /** Maximum number of log lines about duplicates of other sources' entries per write. */
 const MOST_TWINS = 100;
 
@@ -92,8 +81,7 @@ interface Commit {
   readonly by: Actor;
 }
 
-class StoredRegistry implements Registry {
-  readonly trustDomain: TrustDomain;
+class StoredRegistry extends IndexedEntries implements Registry {
   readonly federatedBundles: FederatedBundles;
   readonly aliases: Aliases;
   readonly tokens: Tokens;
@@ -101,121 +89,22 @@ class StoredRegistry implements Registry {
   readonly revocations: Revocations;
   readonly agents: Agents;
   readonly #parts: StoredRegistryParts;
-  readonly #entries = new Map<string, Entry>();
-  readonly #bySpiffeId = new EntriesBySpiffeId();
-  /** The entries that are live for the listeners. An expired entry is removed when the listeners are informed. */
-  readonly #live = new MatchIndex();
-  /** All entries with templates. */
-  readonly #templates = new Templates();
   readonly #limits = new FurtherLimits();
-  readonly #expiries = new Map<string, Deadline>();
-  /** All entries in order; sorted on demand, discarded by large writes. */
-  #ordered: Entry[] | undefined;
-  readonly #listeners: Listeners<readonly EntryChange[]>;
 
   constructor(parts: StoredRegistryParts, entries: readonly Entry[]) {
+    super(parts, entries);
     this.#parts = parts;
-    this.#listeners = new Listeners((err) =>
-      parts.log.error({ err }, 'a listener for registry changes threw an error'),
-    );
-    this.trustDomain = parts.trustDomain;
     this.federatedBundles = parts.federatedBundles;
     this.aliases = parts.aliases;
     this.tokens = parts.tokens;
     this.relationships = parts.relationships;
     this.revocations = parts.revocations;
     this.agents = parts.agents;
-    for (const entry of entries) this.#put(entry);
-  }
-
-  get size(): number {
-    return this.#entries.size;
+    for (const entry of entries) this.#limits.count(entry, 1);
   }
 
   get queuedWrites(): number {
     return this.#parts.queue.length;
-  }
-
-  get(id: string): Entry | undefined {
-    return this.#entries.get(id);
-  }
-
-  list(query: ListQuery): { entries: Entry[]; nextCursor: string } {
-    this.#ordered ??= [...this.#entries.values()].sort(compareAge);
-    return listPage(query.spiffeId === undefined ? this.#ordered : this.bySpiffeId(query.spiffeId), query);
-  }
-
-  asksFor(kind: string): boolean {
-    return this.#live.asksFor(kind);
-  }
-
-  askers(selector: string): number {
-    return this.#live.askers(selector);
-  }
-
-  get askedRevision(): number {
-    return this.#live.askedRevision;
-  }
-
-  negatives(type: string): readonly Selector[] {
-    return this.#live.negatives(type);
-  }
-
-  placeholders(type: string): readonly Placeholder[] {
-    return this.#live.placeholders(type);
-  }
-
-  match(selectors: ReadonlySet<string>): Entry[] {
-    const matching = this.#live.match(selectors, this.#parts.clock.now());
-    return this.#parts.hasAgents === true ? matching.filter((entry) => this.isLocal(entry)) : matching;
-  }
-
-  isLocal({ parentId }: Pick<Entry, 'parentId'>): boolean {
-    if (this.#parts.hasAgents !== true || parentId === '') return true;
-    return parentId === localAgentId(this.trustDomain);
-  }
-
-  bySpiffeId(spiffeId: string): Entry[] {
-    return this.#bySpiffeId.of(spiffeId).sort(compareAge);
-  }
-
-  names(spiffeId: SpiffeId): boolean {
-    return this.#bySpiffeId.has(spiffeId);
-  }
-
-  couldRender(spiffeId: SpiffeId): Entry[] {
-    return [...this.#templates.thatCouldRender(spiffeId)].sort(compareAge);
-  }
-
-  spiffeIds(): Iterable<string> {
-    return this.#bySpiffeId.ids();
-  }
-
-  nearMisses(selectors: ReadonlySet<string>, query: NearQuery): NearMiss[] {
-    const { spiffeId, contained = false, limit } = query;
-    const matching = this.match(selectors);
-    const mine = new Set((contained ? matching.filter(isForContained) : matching).map(({ id }) => id));
-    const entries = spiffeId === undefined ? this.#keyed() : this.#giving(spiffeId).map(keyed);
-    const misses = nearestEntries(entries, selectors, limit + mine.size);
-    return misses.filter(({ entry }) => !mine.has(entry.id)).slice(0, limit);
-  }
-
-  /** The entries of this SPIFFE ID, and those with a template that could render it. */
-  #giving(spiffeId: string): Entry[] {
-    const giving = [...this.bySpiffeId(spiffeId), ...this.couldRender(spiffeId as SpiffeId)];
-    return giving.filter((entry) => this.isLocal(entry));
-  }
-
-  /** All entries. Live ones have their keys in the index. */
-  *#keyed(): Iterable<Keyed> {
-    for (const filed of this.#live.filed()) if (this.isLocal(filed.entry)) yield filed;
-    for (const entry of this.#entries.values()) {
-      if (!this.#live.has(entry.id) && this.isLocal(entry)) yield keyed(entry);
-    }
-  }
-
-  onChange(listener: (changes: readonly EntryChange[]) => void): () => void {
-    return this.#listeners.add(listener);
   }
 
   create(inputs: readonly EntryInput[], source: string, by: Actor = SERVER): Promise<Entry[]> {
@@ -255,9 +144,9 @@ class StoredRegistry implements Registry {
   replaceSource(source: string, inputs: readonly EntryInput[], options: SourceOptions = {}): Promise<SourceChanges> {
     return this.#parts.queue.add(async () => {
       const changes = await planSource(source, inputs, options, {
-        entries: () => this.#entries.values(),
-        get: (id) => this.#entries.get(id),
-        similarTo: (input) => this.#similarTo(input),
+        entries: () => this.all(),
+        get: (id) => this.get(id),
+        similarTo: (input) => this.similarTo(input),
         made: (input, by) => this.#made(input, by),
         changed: (before, patch) => this.#changed(before, patch),
       });
@@ -275,22 +164,20 @@ class StoredRegistry implements Registry {
 
   async close(): Promise<void> {
     await this.#parts.queue.close();
-    for (const deadline of this.#expiries.values()) deadline.cancel();
-    this.#expiries.clear();
-    this.#listeners.clear();
+    this.release();
   }
 
   async #commit({ create = [], update = [], delete: deleted = [], by: actor }: Commit): Promise<void> {
     const put = [...create, ...update.map(({ entry }) => entry)];
     if (put.length === 0 && deleted.length === 0) return;
-    const replaced = update.map(({ entry }) => this.#entries.get(entry.id)!);
+    const replaced = update.map(({ entry }) => this.get(entry.id)!);
     this.#limits.check(put, [...deleted, ...replaced]);
     const deletions = deleted.map(({ id, revisionNumber }) => ({ id, revision: revisionNumber }));
     const events = await this.#eventsOf(deleted, put, actor);
     await this.#parts.store.entries.write({ create, update, delete: deletions }, events);
-    if (put.length + deleted.length >= BULK) this.#ordered = undefined;
-    const changes = [...deleted.map((entry) => this.#remove(entry)), ...put.map((entry) => this.#put(entry))];
-    this.#tell(changes.filter(({ before, after }) => before !== undefined || after !== undefined));
+    for (const entry of [...deleted, ...replaced]) this.#limits.count(entry, -1);
+    for (const entry of put) this.#limits.count(entry, 1);
+    this.apply(deleted, put);
   }
 
   /** In slices, so that the transaction only has to hash and insert the rows. Nothing else is written meanwhile. */
@@ -300,7 +187,7 @@ class StoredRegistry implements Registry {
     const events: EventBody[] = [];
     const changes = [
       ...deleted.map((before) => ({ before, after: undefined })),
-      ...put.map((after) => ({ before: this.#entries.get(after.id), after })),
+      ...put.map((after) => ({ before: this.get(after.id), after })),
     ];
     for (const change of changes) {
       events.push(bodyOf(entryEvent(change, by)));
@@ -309,54 +196,11 @@ class StoredRegistry implements Registry {
     return events;
   }
 
-  /** Stores an entry in memory. The returned change only has the live versions. */
-  #put(entry: Entry): EntryChange {
-    const { before } = this.#remove(this.#entries.get(entry.id));
-    this.#entries.set(entry.id, entry);
-    if (this.#ordered !== undefined) insertInOrder(this.#ordered, entry);
-    this.#bySpiffeId.add(entry);
-    this.#templates.put(entry);
-    this.#limits.count(entry, 1);
-    if (isExpired(entry, this.#parts.clock.now())) return { before, after: undefined };
-    this.#live.put(entry);
-    if (entry.expiresAt !== 0) {
-      const deadline = this.#parts.clock.at(entry.expiresAt, () => this.#expire(entry));
-      this.#expiries.set(entry.id, deadline);
-    }
-    return { before, after: entry };
-  }
-
-  #remove(entry: Entry | undefined): EntryChange {
-    if (entry === undefined) return { before: undefined, after: undefined };
-    const wasLive = this.#live.has(entry.id);
-    this.#live.delete(entry.id);
-    this.#expiries.get(entry.id)?.cancel();
-    this.#expiries.delete(entry.id);
-    this.#entries.delete(entry.id);
-    this.#bySpiffeId.remove(entry);
-    this.#templates.delete(entry);
-    this.#limits.count(entry, -1);
-    if (this.#ordered !== undefined) removeFromOrder(this.#ordered, entry);
-    return { before: wasLive ? entry : undefined, after: undefined };
-  }
-
-  /** An expired entry stays expired even if the clock is set back. */
-  #expire(entry: Entry): void {
-    this.#expiries.delete(entry.id);
-    this.#live.delete(entry.id);
-    this.#parts.log.info({ entry_id: entry.id, spiffe_id: entry.spiffeId }, 'entry expired');
-    this.#tell([{ before: entry, after: undefined }]);
-  }
-
-  #tell(changes: readonly EntryChange[]): void {
-    if (changes.length > 0) this.#listeners.tell(changes);
-  }
-
   #created(inputs: readonly EntryInput[], source: string): Entry[] {
     refuseTwins(inputs);
     for (const [index, input] of inputs.entries()) {
-      const taken = input.id === undefined ? undefined : this.#entries.get(input.id);
-      const existing = taken ?? this.#similarTo(input);
+      const taken = input.id === undefined ? undefined : this.get(input.id);
+      const existing = taken ?? this.similarTo(input);
       if (existing !== undefined) throw entryExists(existing, input, index);
     }
     return inputs.map((input) => this.#made(input, source));
@@ -366,7 +210,7 @@ class StoredRegistry implements Registry {
     const before = this.require(id, ifRevision);
     const after = this.#changed(before, patch);
     const key = similarityKey(after);
-    const existing = key === similarityKey(before) ? undefined : this.#similarTo(after);
+    const existing = key === similarityKey(before) ? undefined : this.similarTo(after);
     if (existing !== undefined) throw entryExists(existing, after);
     return { before, after };
   }
@@ -382,22 +226,6 @@ class StoredRegistry implements Registry {
     if (differingFields(before, after).length === 0) return before;
     return { ...after, updatedAt: this.#parts.clock.now(), revisionNumber: before.revisionNumber + 1 };
   }
-
-  require(id: string, ifRevision?: number): Entry {
-    const entry = this.#entries.get(id);
-    if (entry === undefined) throw noSuchEntry(id);
-    if (ifRevision === undefined || ifRevision === entry.revisionNumber) return entry;
-    throw staleEntry(id, { present: entry.revisionNumber, given: ifRevision });
-  }
-
-  #similarTo(input: Pick<EntryInput, 'spiffeId' | 'selectors' | 'parentId'>): Entry | undefined {
-    return this.#bySpiffeId.similarTo(input);
-  }
-}
-
-/** The parent of entries of the server's own host. */
-export function localAgentId(trustDomain: TrustDomain): string {
-  return `${trustDomainId(trustDomain)}/sidekey/agent/local`;
 }
 
 function refuseTwins(inputs: readonly EntryInput[]): void {

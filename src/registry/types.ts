@@ -2,7 +2,7 @@
 
 import type { Placeholder } from '../attest/index.ts';
 import type { Actor } from '../audit/index.ts';
-import type { Selector, SpiffeId, TrustDomain } from '../spiffe/index.ts';
+import type { Selector, SpiffeId, TrustBundle, TrustDomain } from '../spiffe/index.ts';
 import type { Agents } from './agents.ts';
 import type { Aliases } from './aliases.ts';
 import type { Entry } from './entry-fields.ts';
@@ -73,52 +73,15 @@ export interface NearQuery {
   readonly limit: number;
 }
 
-/**
- * The entries, their rules and their changes. A write is on disk when its promise resolves, with its row of the audit;
- * changes are reported in order. `by` is who makes the change; without it, the server.
- */
-export interface Registry {
+/** Entries as they are now, and which of them match a caller. */
+export interface EntriesView {
   readonly trustDomain: TrustDomain;
-  readonly federatedBundles: FederatedBundles;
-  readonly aliases: Aliases;
-  readonly tokens: Tokens;
-  readonly relationships: Relationships;
-  readonly revocations: Revocations;
-  readonly agents: Agents;
   /** Number of entries. */
   readonly size: number;
-  /** Number of writes that run or wait. */
-  readonly queuedWrites: number;
   get(id: string): Entry | undefined;
   /** The entry. @throws ERR_NOT_FOUND; ERR_REVISION if `ifRevision` is given and differs from the entry's */
   require(id: string, ifRevision?: number): Entry;
   list(query: ListQuery): { entries: Entry[]; nextCursor: string };
-  /**
-   * Creates all or none.
-   * @throws ERR_ENTRY_EXISTS with the existing entry as JSON in `extra.entry` (except if two inputs are the same) and
-   * the input's index in `extra.index`
-   */
-  create(inputs: readonly EntryInput[], source: string, by?: Actor): Promise<Entry[]>;
-  /**
-   * A patch that changes nothing keeps the revision and is not reported to listeners.
-   * @throws ERR_NOT_FOUND; ERR_REVISION if `ifRevision` is given and differs from the entry's; ERR_ENTRY_EXISTS
-   */
-  update(id: string, patch: EntryPatch, ifRevision?: number, by?: Actor): Promise<Entry>;
-  /** @throws ERR_NOT_FOUND, ERR_REVISION */
-  delete(id: string, ifRevision?: number, by?: Actor): Promise<void>;
-  /**
-   * The change that a write would make now, without making it; `before` and `after` are the same object if it would change
-   * nothing. @throws what the write would throw, except ERR_STORE
-   */
-  plan(write: PlannedWrite, source: string): EntryChange;
-  /**
-   * Makes the entries of one source equal to the inputs, in one write. An input is matched by id, or without an id by
-   * SPIFFE ID, selectors and parent. Other sources' entries stay unchanged; an input that has the id of one and equals it
-   * counts as kept.
-   * @throws ERR_ENTRY_EXISTS if an input has the id of another source's entry and differs from it, or if two inputs are
-   * the same; then with the problem, whose path is `/entries/<index>`
-   */
-  replaceSource(source: string, inputs: readonly EntryInput[], options?: SourceOptions): Promise<SourceChanges>;
   /**
    * Whether the entry is for workloads of this host: all are, unless agents of other hosts attach. Then those are that name
    * no parent, or `/sidekey/agent/local`.
@@ -153,10 +116,63 @@ export interface Registry {
   /** The SPIFFE IDs and templates of all entries. */
   spiffeIds(): Iterable<string>;
   /**
-   * Calls the listener after each durable write, in order, once per transaction; and when an entry expires.
+   * Calls the listener after each change that is durable, in order, once per transaction; and when an entry expires.
    * @returns a function that removes it
    */
   onChange(listener: (changes: readonly EntryChange[]) => void): () => void;
+}
+
+/** What decides about callers of this host, wherever it is kept: on this server, or on that of an agent. */
+export interface RegistryView extends EntriesView {
+  readonly federatedBundles: {
+    get(trustDomain: string): TrustBundle | undefined;
+    /** Sorted by trust domain. */
+    list(): TrustBundle[];
+  } & Pick<FederatedBundles, 'watch' | 'onChange'>;
+  readonly aliases: { get(host: string): { readonly spiffeId: SpiffeId } | undefined } & Pick<Aliases, 'watch'>;
+  /** By the serial numbers of the revoked SVIDs, lower-case hex. */
+  readonly revocations: { get(serial: string): { readonly serial: string } | undefined };
+}
+
+/**
+ * The entries, their rules and their changes. A write is on disk when its promise resolves, with its row of the audit;
+ * changes are reported in order. `by` is who makes the change; without it, the server.
+ */
+export interface Registry extends RegistryView {
+  readonly federatedBundles: FederatedBundles;
+  readonly aliases: Aliases;
+  readonly tokens: Tokens;
+  readonly relationships: Relationships;
+  readonly revocations: Revocations;
+  readonly agents: Agents;
+  /** Number of writes that run or wait. */
+  readonly queuedWrites: number;
+  /**
+   * Creates all or none.
+   * @throws ERR_ENTRY_EXISTS with the existing entry as JSON in `extra.entry` (except if two inputs are the same) and
+   * the input's index in `extra.index`
+   */
+  create(inputs: readonly EntryInput[], source: string, by?: Actor): Promise<Entry[]>;
+  /**
+   * A patch that changes nothing keeps the revision and is not reported to listeners.
+   * @throws ERR_NOT_FOUND; ERR_REVISION if `ifRevision` is given and differs from the entry's; ERR_ENTRY_EXISTS
+   */
+  update(id: string, patch: EntryPatch, ifRevision?: number, by?: Actor): Promise<Entry>;
+  /** @throws ERR_NOT_FOUND, ERR_REVISION */
+  delete(id: string, ifRevision?: number, by?: Actor): Promise<void>;
+  /**
+   * The change that a write would make now, without making it; `before` and `after` are the same object if it would change
+   * nothing. @throws what the write would throw, except ERR_STORE
+   */
+  plan(write: PlannedWrite, source: string): EntryChange;
+  /**
+   * Makes the entries of one source equal to the inputs, in one write. An input is matched by id, or without an id by
+   * SPIFFE ID, selectors and parent. Other sources' entries stay unchanged; an input that has the id of one and equals it
+   * counts as kept.
+   * @throws ERR_ENTRY_EXISTS if an input has the id of another source's entry and differs from it, or if two inputs are
+   * the same; then with the problem, whose path is `/entries/<index>`
+   */
+  replaceSource(source: string, inputs: readonly EntryInput[], options?: SourceOptions): Promise<SourceChanges>;
   close(): Promise<void>;
 }
 

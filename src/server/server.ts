@@ -28,7 +28,7 @@ import { Ledger } from '../delivery/index.ts';
 import { type Federation, openFederation } from '../federation/index.ts';
 import type { CertificateFiles } from '../https/index.ts';
 import { Decisions, Identities } from '../identity/index.ts';
-import { JwtSvids } from '../jwt/index.ts';
+import { JwtSvids, TokenIssuer } from '../jwt/index.ts';
 import type { Registry } from '../registry/index.ts';
 import { LocalRevoker } from '../revocation/index.ts';
 import { Nobody, secretDiscoveryService } from '../sds/index.ts';
@@ -175,14 +175,12 @@ async function start(
   const jwtSvids = parts.own(
     new JwtSvids({
       ...config,
-      ca,
-      issuanceLog: issuances,
+      source: new TokenIssuer({ ca, issuanceLog: issuances, clock, issuer: config.jwtIssuer }),
       issuances: store.issuances,
       clock,
       log,
       counts: meters.tokens,
       counters,
-      issuer: config.jwtIssuer,
     }),
   );
   if (declared !== undefined) {

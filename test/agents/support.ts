@@ -7,6 +7,7 @@ import { startAgentPort } from '../../src/agents/port.ts';
 import type { Refusal } from '../../src/audit/refusals.ts';
 import { openCertificateAuthority } from '../../src/ca/certificate-authority.ts';
 import { TokenCounts } from '../../src/jwt/counts.ts';
+import { TokenIssuer } from '../../src/jwt/issuer.ts';
 import { JwtSvids } from '../../src/jwt/jwt-svids.ts';
 import { Turns } from '../../src/limits/turns.ts';
 import { openRegistry } from '../../src/registry/registry.ts';
@@ -44,7 +45,8 @@ export async function openPort(t: TestContext, options: Options = {}) {
   });
   const counters = new Counters();
   const jwtSvids = new JwtSvids({
-    ...{ ca, issuanceLog: store.issuances, issuances: store.issuances, clock, log: SILENT, issuer: undefined },
+    source: new TokenIssuer({ ca, issuanceLog: store.issuances, clock, issuer: undefined }),
+    ...{ issuances: store.issuances, clock, log: SILENT },
     ...{ counts: new TokenCounts(), counters, jwtSvidTtl: 300, maxJwtAudiences: 32 },
     ...{ maxJwtSvidsPerSecondPerId: 50, maxCachedJwtSvidsPerId: 100 },
   });

@@ -4,6 +4,7 @@ import type { TestContext } from 'node:test';
 import type { IssuanceRecord } from '../../src/base/issuance.ts';
 import type { CertificateAuthorityOptions } from '../../src/ca/certificate-authority.ts';
 import { TokenCounts } from '../../src/jwt/counts.ts';
+import { TokenIssuer, type TokenIssuerOptions } from '../../src/jwt/issuer.ts';
 import { JwtSvids, type JwtSvidsOptions } from '../../src/jwt/jwt-svids.ts';
 import { parseSpiffeId } from '../../src/spiffe/id.ts';
 import { Counters } from '../../src/telemetry/counters.ts';
@@ -25,23 +26,27 @@ export interface TestJwtSvids extends Awaited<ReturnType<typeof openTestAuthorit
 
 export async function openTestJwtSvids(
   t: TestContext,
-  overrides: Partial<JwtSvidsOptions> = {},
+  overrides: Partial<JwtSvidsOptions & TokenIssuerOptions> = {},
   authorityOverrides: Partial<Omit<CertificateAuthorityOptions, 'clock'>> = {},
   clock = new TestClock(),
 ): Promise<TestJwtSvids> {
   const authority = await openTestAuthority(t, { jwt: JWT, ...authorityOverrides }, clock);
   const written: IssuanceRecord[][] = [];
   const jwt = new JwtSvids({
-    ca: authority.ca,
+    source: new TokenIssuer({
+      ca: authority.ca,
+      clock: authority.clock,
+      issuanceLog: {
+        async recordIssuances(records) {
+          written.push([...records]);
+        },
+      },
+      issuer: undefined,
+      ...overrides,
+    }),
     clock: authority.clock,
     log: authority.log,
-    issuanceLog: {
-      async recordIssuances(records) {
-        written.push([...records]);
-      },
-    },
     issuances: { pruneTokens: async () => 0 },
-    issuer: undefined,
     counts: new TokenCounts(),
     counters: new Counters(),
     jwtSvidTtl: 300,

@@ -6,7 +6,7 @@
  */
 
 import type { X509Certificate } from 'node:crypto';
-import { DerReader, TAG } from '../../ca/index.ts';
+import { DerReader, extensionsOf, TAG } from '../../ca/index.ts';
 import { AttestationError } from './types.ts';
 
 /** A certificate with those of its extensions that Node does not show. */
@@ -24,8 +24,6 @@ const CERTIFICATE_SIGN = 0x04;
 const KEY_USAGE = '551d0f';
 const BASIC_CONSTRAINTS = '551d13';
 const NAME_CONSTRAINTS = '551d1e';
-const AUTHORITY_KEY_ID = '551d23';
-const KEY_ID = 0x80;
 /** Extensions that may be critical: key usage, basic constraints, subject alternative name, extended key usage. */
 const KNOWN: readonly string[] = [KEY_USAGE, BASIC_CONSTRAINTS, '551d11', '551d25'];
 
@@ -48,51 +46,6 @@ function readPathLength(value: Buffer): number {
     if (constraints.tag === TAG.boolean) constraints.contents(TAG.boolean);
     return constraints.tag === undefined ? Number.POSITIVE_INFINITY : constraints.number(TAG.integer);
   });
-}
-
-/** The key identifier of the authority that signed a certificate, lower-case hex; empty: it does not say. */
-export function authorityKeyIdOf({ raw }: X509Certificate): string {
-  const value = extensionsOf(raw).find(({ id }) => id === AUTHORITY_KEY_ID)?.value;
-  return value === undefined ? '' : new DerReader(value).inside(TAG.sequence, (ids) => ids.hex(KEY_ID));
-}
-
-interface Extension {
-  /** Hex of the object identifier's contents. */
-  readonly id: string;
-  readonly critical: boolean;
-  readonly value: Buffer;
-}
-
-function extensionsOf(der: Buffer): Extension[] {
-  return new DerReader(der).inside(TAG.sequence, (certificate) => {
-    const found = certificate.inside(TAG.sequence, (body) => {
-      let extensions: Extension[] = [];
-      while (body.tag !== undefined) {
-        if (body.tag !== EXTENSIONS) body.contents(body.tag);
-        else extensions = body.inside(EXTENSIONS, (tagged) => tagged.inside(TAG.sequence, readExtensions));
-      }
-      return extensions;
-    });
-    certificate.contents(TAG.sequence);
-    certificate.contents(TAG.bitString);
-    return found;
-  });
-}
-
-const EXTENSIONS = 0xa3;
-
-function readExtensions(list: DerReader): Extension[] {
-  const extensions: Extension[] = [];
-  while (list.tag !== undefined) {
-    extensions.push(
-      list.inside(TAG.sequence, (extension) => {
-        const id = extension.hex(TAG.oid);
-        const critical = extension.tag === TAG.boolean && extension.contents(TAG.boolean)[0] !== 0;
-        return { id, critical, value: extension.contents(TAG.octetString) };
-      }),
-    );
-  }
-  return extensions;
 }
 
 /**
