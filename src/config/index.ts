@@ -5,5 +5,5 @@ export { isBundleFetched } from './federation-rules.ts';
 export type { Flags } from './given.ts';
 export { hostPort } from './kinds.ts';
 export { loadServeConfig } from './load.ts';
-export type { HostPort, ServeConfig } from './serve-config.ts';
+export type { HostConfig, HostPort, ServeConfig } from './serve-config.ts';
 export { flagOf, SETTING_KEYS, SETTINGS, type Setting, variableOf } from './settings.ts';

@@ -5,8 +5,8 @@ import type { UpstreamSettings } from '../ca/index.ts';
 import type { AuthorityKeyType, SpiffeId, SvidKeyType, TrustDomain } from '../spiffe/index.ts';
 import type { LogFormat, LogLevel } from '../telemetry/index.ts';
 
-/** Paths are absolute. */
-export interface ServeConfig extends AttestorSettings, UpstreamSettings {
+/** What runs on every host with callers: where a server is, and where an agent is. Paths are absolute. */
+export interface HostConfig extends AttestorSettings {
   /** The YAML file of settings. */
   readonly config: string | undefined;
   readonly trustDomain: TrustDomain;
@@ -18,6 +18,39 @@ export interface ServeConfig extends AttestorSettings, UpstreamSettings {
   readonly socketMode: number;
   /** Name or gid; undefined: the group of the process. */
   readonly socketGroup: string | undefined;
+  /** Connections on each listener. */
+  readonly adminMaxConnections: number;
+  /** Callers in containers are treated like all others. */
+  readonly allowContained: boolean;
+  /** Whether to serve on a kernel that can't say which process connected. */
+  readonly allowUnpinnedPeers: boolean;
+  readonly bundleFor: BundleFor;
+  /** A caller of the Workload API without an identity waits for one, instead of being refused. */
+  readonly workloadApiHold: boolean;
+  readonly disableSpiffeCertValidation: boolean;
+  /** The SDS name of a caller's default identity. */
+  readonly sdsDefaultName: string;
+  /** The SDS name of the own bundle. */
+  readonly sdsBundleName: string;
+  /** The SDS name of all bundles; may be equal to that of the own one. */
+  readonly sdsAllBundlesName: string;
+  readonly x509SvidKeyType: SvidKeyType;
+  /** Seconds. */
+  readonly jwtSvidTtl: number;
+  /** Of one token. */
+  readonly maxJwtAudiences: number;
+  readonly maxJwtSvidsPerSecondPerId: number;
+  readonly maxCachedJwtSvidsPerId: number;
+  readonly maxConnectionsPerUid: number;
+  readonly maxStreamsPerUid: number;
+  readonly maxRequestsPerSecondPerUid: number;
+  readonly logLevel: LogLevel;
+  /** Undefined: text on a terminal, else JSON. */
+  readonly logFormat: LogFormat | undefined;
+}
+
+/** The settings of a server. */
+export interface ServeConfig extends HostConfig, UpstreamSettings {
   readonly adminListen: HostPort | undefined;
   /** Undefined: `admin.token` in the data directory. */
   readonly adminTokenFile: string | undefined;
@@ -27,34 +60,17 @@ export interface ServeConfig extends AttestorSettings, UpstreamSettings {
   /** With `adminTlsKey`; undefined: clear text. */
   readonly adminTlsCert: string | undefined;
   readonly adminTlsKey: string | undefined;
-  /** Connections on each listener. */
-  readonly adminMaxConnections: number;
   /** A file or folder. */
   readonly entries: string | undefined;
   /** Whether each change of it is applied. */
   readonly watchEntries: boolean;
-  /** Callers in containers are treated like all others. */
-  readonly allowContained: boolean;
-  /** Whether to serve on a kernel that can't say which process connected. */
-  readonly allowUnpinnedPeers: boolean;
   readonly allowWeakSelectors: boolean;
   /** Create the missing half of the data directory: database or authorities. */
   readonly newRoot: boolean;
-  readonly bundleFor: BundleFor;
-  /** A caller of the Workload API without an identity waits for one, instead of being refused. */
-  readonly workloadApiHold: boolean;
   /** Publish a throw-away CA with each change of the revocation lists, so that Envoys resume no session of a revoked peer. */
   readonly revocationEpoch: boolean;
-  readonly disableSpiffeCertValidation: boolean;
-  /** The SDS name of a caller's default identity. */
-  readonly sdsDefaultName: string;
-  /** The SDS name of the own bundle. */
-  readonly sdsBundleName: string;
-  /** The SDS name of all bundles; may be equal to that of the own one. */
-  readonly sdsAllBundlesName: string;
   /** Seconds. */
   readonly x509SvidTtl: number;
-  readonly x509SvidKeyType: SvidKeyType;
   /** Seconds. */
   readonly caTtl: number;
   /** Seconds. */
@@ -65,8 +81,6 @@ export interface ServeConfig extends AttestorSettings, UpstreamSettings {
   readonly rootAckTimeout: number;
   readonly rootAckPolicy: RootAckPolicy;
   readonly caKeyType: AuthorityKeyType;
-  /** Seconds. */
-  readonly jwtSvidTtl: number;
   readonly jwtKeyType: AuthorityKeyType;
   /** Seconds. */
   readonly jwtKeyTtl: number;
@@ -100,10 +114,6 @@ export interface ServeConfig extends AttestorSettings, UpstreamSettings {
   readonly agentX509popCa: string | undefined;
   /** Seconds. */
   readonly agentTtl: number;
-  /** Of one token. */
-  readonly maxJwtAudiences: number;
-  readonly maxJwtSvidsPerSecondPerId: number;
-  readonly maxCachedJwtSvidsPerId: number;
   /** Undefined: the keys are in clear. */
   readonly keyPassphraseFile: string | undefined;
   readonly oldKeyPassphraseFile: string | undefined;
@@ -113,12 +123,6 @@ export interface ServeConfig extends AttestorSettings, UpstreamSettings {
   readonly auditKeep: number;
   /** Bytes. */
   readonly auditMaxSize: number;
-  readonly maxConnectionsPerUid: number;
-  readonly maxStreamsPerUid: number;
-  readonly maxRequestsPerSecondPerUid: number;
-  readonly logLevel: LogLevel;
-  /** Undefined: text on a terminal, else JSON. */
-  readonly logFormat: LogFormat | undefined;
 }
 
 /** How the bundle endpoint shows who it is: by an SVID, or by a certificate for its host name. */

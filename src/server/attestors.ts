@@ -1,12 +1,12 @@
 /** Creates the attestors that the settings enable. */
 
 import { type AttestorParts, type RunningAttestor, runningWith } from '../attest/index.ts';
-import type { ServeConfig } from '../config/index.ts';
+import type { HostConfig } from '../config/index.ts';
 import type { Selector } from '../spiffe/index.ts';
 import type { Parts } from './parts.ts';
 
 export async function openAttestors(
-  config: ServeConfig,
+  config: HostConfig,
   from: AttestorParts,
   parts: Parts,
 ): Promise<readonly RunningAttestor[]> {

@@ -16,7 +16,7 @@ import { warnOfDeclared } from './declared-entries.ts';
 import { entryWarnings } from './entry-warnings.ts';
 import { checkEndpointId } from './federation.ts';
 import { isRestoreOpen } from './finish-restore.ts';
-import { lookAtHost } from './host.ts';
+import { lookAtHost, otherListenersOf } from './host.ts';
 import { entryRulesOf, type Inputs, readInputs } from './inputs.ts';
 import { Parts } from './parts.ts';
 import { PrivateFolder } from './private-folder.ts';
@@ -53,7 +53,7 @@ export async function checkStart(config: ServeConfig): Promise<StartCheck> {
   try {
     const upstream = await attempt(() => checkUpstream(config, parts));
     if (upstream?.fault !== undefined) warnings.push(upstream.fault);
-    const host = await attempt(() => lookAtHost(config, log));
+    const host = await attempt(() => lookAtHost(config, otherListenersOf(config), log));
     const inputs = await attempt(() => readInputs(config, entryRulesOf(config)));
     warnOfInputs(config, log);
     warnOfTtl(config, log);

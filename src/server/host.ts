@@ -18,7 +18,7 @@ import {
   SidekeyError,
   type UnmappedIds,
 } from '../base/index.ts';
-import type { ServeConfig } from '../config/index.ts';
+import type { HostConfig, ServeConfig } from '../config/index.ts';
 import type { Log } from '../telemetry/index.ts';
 
 /** Functions and limits of the kernel and the host, for attestation and connections. */
@@ -31,8 +31,21 @@ export interface Host {
   readonly plan: DescriptorPlan;
 }
 
+/** What else of the process needs descriptors. */
+export interface OtherListeners {
+  /** Of admins on TCP, consumers of bundles and keys. */
+  readonly listeners: number;
+  readonly forAgents: boolean;
+}
+
+/** Those of a server. */
+export function otherListenersOf({ oidcListen, federationListen, agentListen }: ServeConfig): OtherListeners {
+  const listeners = [oidcListen, federationListen].filter((listen) => listen !== undefined).length;
+  return { listeners, forAgents: agentListen !== undefined };
+}
+
 /** Examines the host and logs missing features. @throws ERR_PROC, ERR_KERNEL if attestation is impossible without one */
-export function lookAtHost(config: ServeConfig, log: Log): Host {
+export function lookAtHost(config: HostConfig, others: OtherListeners, log: Log): Host {
   checkProc();
   const seen = createWhyContained();
   const [whyContained, whySeenContained] = config.allowContained ? [nobodyContained, seen] : [seen, undefined];
@@ -42,14 +55,13 @@ export function lookAtHost(config: ServeConfig, log: Log): Host {
     adminConnections: config.adminMaxConnections,
     pipeConnectionsPerUid: config.maxConnectionsPerUid,
   };
-  const others = [config.oidcListen, config.federationListen].filter((listen) => listen !== undefined);
-  const listeners = ADMIN_LISTENERS + others.length;
-  const plan = planDescriptors(descriptorLimit(), wanted, listeners, config.agentListen !== undefined);
+  const listeners = ADMIN_LISTENERS + others.listeners;
+  const plan = planDescriptors(descriptorLimit(), wanted, listeners, others.forAgents);
   warnOfDescriptors(plan, config, log);
   return { kernel, unmapped: readUnmappedIds(), whyContained, whySeenContained, plan };
 }
 
-function warnOfDescriptors(plan: DescriptorPlan, config: ServeConfig, log: Log): void {
+function warnOfDescriptors(plan: DescriptorPlan, config: HostConfig, log: Log): void {
   const { adminConnections, pipeConnectionsPerUid } = plan;
   if (adminConnections === config.adminMaxConnections && pipeConnectionsPerUid === config.maxConnectionsPerUid) return;
   log.warn(
@@ -59,7 +71,7 @@ function warnOfDescriptors(plan: DescriptorPlan, config: ServeConfig, log: Log):
 }
 
 /** @throws ERR_KERNEL if a process could be mistaken for another one and no setting accepts that */
-function checkPinning({ pinsPeers, noPidfdOpen }: Kernel, config: ServeConfig, log: Log): void {
+function checkPinning({ pinsPeers, noPidfdOpen }: Kernel, config: HostConfig, log: Log): void {
   if (noPidfdOpen !== undefined) {
     const saysContainers = runningWith(config).some(({ container }) => container !== undefined);
     const containers = saysContainers ? ', and no caller in a container is attested' : '';

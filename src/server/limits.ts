@@ -2,11 +2,11 @@
 
 import type { SelfKnowledge } from '../admin/index.ts';
 import type { DescriptorPlan } from '../base/index.ts';
-import type { ServeConfig } from '../config/index.ts';
+import type { HostConfig } from '../config/index.ts';
 import { FIXED_LIMITS, MemoryBudget, memoryLimits, Owners, Quota, Turns } from '../limits/index.ts';
 import type { Counters, Log } from '../telemetry/index.ts';
 
-export function createLimits(plan: DescriptorPlan, config: ServeConfig, counters: Counters, log: Log) {
+export function createLimits(plan: DescriptorPlan, config: HostConfig, counters: Counters, log: Log) {
   const owners = new Owners();
   const quota = new Quota(
     {

@@ -4,7 +4,7 @@ import { RequestCounts } from '../admin/index.ts';
 import { AgentCounts } from '../agents/index.ts';
 import { AttestationTimes, runningWith } from '../attest/index.ts';
 import { type CertificateAuthority, IssuanceTimes } from '../ca/index.ts';
-import type { ServeConfig } from '../config/index.ts';
+import type { HostConfig } from '../config/index.ts';
 import { DeliveryCounts, PushQueue } from '../delivery/index.ts';
 import { PublishingCounts } from '../federation/index.ts';
 import { TokenCounts } from '../jwt/index.ts';
@@ -15,7 +15,7 @@ import type { Parts } from './parts.ts';
 
 const ROLES = ['root', 'intermediate', 'jwt'] as const;
 
-export function createMeters(config: ServeConfig, log: LogCounts, parts: Parts) {
+export function createMeters(config: HostConfig, log: LogCounts, parts: Parts) {
   const loop = new LoopLag();
   parts.own(loop);
   return {

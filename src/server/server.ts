@@ -6,47 +6,29 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { isatty } from 'node:tty';
 import { type Admin, AdminToken, createAdmin, listenOnTcp } from '../admin/index.ts';
-import {
-  ATTEST_TIMEOUT_MS,
-  createAccounts,
-  createExitWatcher,
-  createInspector,
-  createOwnerOf,
-  createPipe,
-  createSubordinateIds,
-  isKept,
-  isKeptIfAsked,
-  LAZY_KINDS,
-  reachOf,
-  unreachableUsers,
-} from '../attest/index.ts';
+import { unreachableUsers } from '../attest/index.ts';
 import type { Refusal } from '../audit/index.ts';
 import { type Clock, SystemClock, version } from '../base/index.ts';
-import { type CertificateAuthority, makeThrowAwayRoot } from '../ca/index.ts';
+import type { CertificateAuthority } from '../ca/index.ts';
 import type { ServeConfig } from '../config/index.ts';
 import { Ledger } from '../delivery/index.ts';
 import { type Federation, openFederation } from '../federation/index.ts';
 import type { CertificateFiles } from '../https/index.ts';
-import { Decisions, Identities } from '../identity/index.ts';
 import { JwtSvids, TokenIssuer } from '../jwt/index.ts';
 import type { Registry } from '../registry/index.ts';
 import { LocalRevoker } from '../revocation/index.ts';
-import { Nobody, secretDiscoveryService } from '../sds/index.ts';
-import { standardServices } from '../standard/index.ts';
 import { createLog, droppedLogLines, LogCounts } from '../telemetry/index.ts';
-import { createWire } from '../wire/index.ts';
-import { workloadApi } from '../workload-api/index.ts';
 import { adminCaller } from './admin-caller.ts';
 import { listenForAgents } from './agents.ts';
-import { meantSelector, openAttestors, whyNoCallerHas } from './attestors.ts';
+import { meantSelector, whyNoCallerHas } from './attestors.ts';
 import { Backups } from './backup.ts';
+import { openCallers } from './callers.ts';
 import { takeEntries, warnOfDeclared } from './declared-entries.ts';
 import { entryWarnings } from './entry-warnings.ts';
 import { FailedReloads } from './failed-reloads.ts';
 import { type PublishedBundle, publishBundle } from './federation.ts';
-import { lookAtHost } from './host.ts';
+import { lookAtHost, otherListenersOf } from './host.ts';
 import { entryRulesOf, readInputs, tcpListenOf } from './inputs.ts';
-import { createLimits, usageOf } from './limits.ts';
 import { levelControl } from './log-level.ts';
 import { countMoves, createMeters, metricsOf } from './metrics.ts';
 import { listenForOidc } from './oidc.ts';
@@ -72,8 +54,6 @@ export interface Server {
   close(): Promise<void>;
 }
 
-/** Maximum time for clients to read the last status before their connections are closed, in milliseconds. */
-const DRAIN_MS = 2_000;
 /** The admin API is loaded this long after a start, in milliseconds, or at its first request. */
 const ADMIN_LOAD_MS = 500;
 
@@ -163,7 +143,7 @@ async function start(
   const { config, clock, log, parts, meters, mayGoOn } = context;
   const { counters } = meters;
   const { trustDomain } = config;
-  const host = lookAtHost(config, log);
+  const host = lookAtHost(config, otherListenersOf(config), log);
   const entryRules = entryRulesOf(config);
   const { declared, givenToken, tls, endpointTls, passphrases } = await readInputs(config, entryRules);
   await mayGoOn();
@@ -189,75 +169,15 @@ async function start(
   }
   await mayGoOn();
 
-  const accounts = createAccounts();
-  const identities = parts.own(
-    new Identities({
-      registry,
-      ca,
-      clock,
-      log,
-      bundleFor: config.bundleFor,
-      lazyKinds: LAZY_KINDS,
-      isKeptIfAsked,
-      accountsRevision: () => accounts.revision(),
-    }),
-  );
-  const { unmapped, whyContained, whySeenContained, kernel, plan } = host;
-  const onChange = () => identities.factsMayDiffer();
-  const facts = { clock, log, accounts, unmapped, asked: registry, onChange };
-  const attestors = await openAttestors(config, facts, parts);
+  const onRefused = (refusal: Refusal) => refusals.note(refusal);
+  const { kernel, plan, unmapped } = host;
+  const callers = await openCallers(context, {
+    ...{ host, registry, ca, jwtSvids, ledger, onRefused },
+    decisionStore: store.decisions,
+  });
+  const { accounts, attestors, decisions, identities, memory, pipe, reservedNames, turns } = callers;
   const warningsOf = entryWarnings({ config, attestors, registry, clock });
   if (declared !== undefined) await warnOfDeclared(declared, warningsOf, registry, log);
-  const onRefused = (refusal: Refusal) => refusals.note(refusal);
-  const decisions = parts.own(await Decisions.open({ store: store.decisions, clock, log, counters, onRefused }));
-  const exitWatcher = parts.own(createExitWatcher());
-  const { owners, quota, memory, turns } = createLimits(plan, config, counters, log);
-  const validation = config.disableSpiffeCertValidation ? 'plain' : 'spiffe';
-  const reservedNames = {
-    default: config.sdsDefaultName,
-    bundle: config.sdsBundleName,
-    allBundles: config.sdsAllBundlesName,
-  };
-  const streams = {
-    identities,
-    trustDomain,
-    reservedNames,
-    clock,
-    log,
-    counters,
-    counts: meters.deliveries,
-    queue: meters.pushQueue,
-    ledger,
-    decisions,
-    validation,
-    nobody: new Nobody(() => makeThrowAwayRoot(clock.now())),
-    turns,
-  } as const;
-  const served = [
-    ...secretDiscoveryService(streams),
-    ...workloadApi({ ...streams, holdWithoutIdentity: config.workloadApiHold, jwtSvids }),
-  ];
-  const { methods: standardMethods, health } = standardServices(served);
-  const methods = [...served, ...standardMethods];
-  const wire = createWire({ methods, clock, log, quota, memory, turns });
-  const subordinateIds = createSubordinateIds((user) => accounts.uid(user));
-  const ownerOf = createOwnerOf(owners, subordinateIds);
-  const pipe = createPipe({
-    attestors,
-    whyContained,
-    whySeenContained,
-    exitWatcher,
-    clock,
-    times: meters.attestations,
-    log,
-    quota,
-    turns,
-    keeps: (selector) => isKept(selector, registry),
-    asked: registry,
-    ownerOf,
-    pinByPid: !kernel.pinsPeers,
-    onConnection: (socket, peer, reading) => wire.inject(socket, peer, reading),
-  });
 
   const revoker = parts.own(
     new LocalRevoker({
@@ -294,7 +214,7 @@ async function start(
     registry,
     federation,
     pipe,
-    usage: () => usageOf(quota, owners),
+    usage: callers.usage,
     memory,
     turns,
     adminRequests: () => meters.requests.all(),
@@ -313,20 +233,7 @@ async function start(
     warningsOf,
     ledger,
     decisions,
-    explain: {
-      identities,
-      inspect: createInspector({
-        attestors,
-        whyContained,
-        whySeenContained,
-        asked: registry,
-        clock,
-        attestTimeoutMs: ATTEST_TIMEOUT_MS,
-        reach: (pid) => reachOf(pid, config.socket),
-        ownerOf,
-      }),
-      mainPid: attestors.find(({ mainPid }) => mainPid !== undefined)?.mainPid,
-    },
+    explain: callers.explain,
     self: {
       look: () =>
         lookAtSelf({
@@ -339,7 +246,7 @@ async function start(
       entriesFile: config.entries,
       unreachable: (uids) => unreachableUsers(uids, config.socket),
       uidOf: (user) => accounts.uid(user),
-      usage: () => usageOf(quota, owners),
+      usage: callers.usage,
     },
     judge: async (report) => {
       // Few servers have a reader of the page, and it is a lot of code.
@@ -375,9 +282,8 @@ async function start(
   });
   if (tls !== undefined) parts.defer(tls.watch(clock, log));
   parts.defer(() => {
-    health.setServing(false);
     backups.close();
-    return Promise.all([admin.close(), wire.close(DRAIN_MS)]);
+    return Promise.all([admin.close(), callers.drain()]);
   });
 
   await listenForAdmins(admin, context, listening);
@@ -388,11 +294,9 @@ async function start(
   const maxConnections = plan.agentConnections;
   await listenForAgents(context, ledger, { registry, ca, jwtSvids, turns, maxConnections, onRefused });
   await mayGoOn();
-  const { socket, socketMode, socketGroup } = config;
-  parts.own(await listenOnSocket(pipe.server, { path: socket, mode: socketMode, group: socketGroup }));
+  await callers.listen();
   warnOfAssumed(config, log);
   listening.add('socket');
-  health.setServing(true);
   // Clients that connect during the start get their secrets first.
   const load = clock.after(ADMIN_LOAD_MS, () => {
     admin.load().catch((err: unknown) => log.error({ err }, 'the admin API could not be loaded'));
@@ -401,7 +305,8 @@ async function start(
     );
   });
   parts.defer(() => load.cancel());
-  log.info({ trust_domain: trustDomain, socket, admin_socket: config.adminSocket, entries: registry.size }, 'serving');
+  const { socket, adminSocket: admin_socket } = config;
+  log.info({ trust_domain: trustDomain, socket, admin_socket, entries: registry.size }, 'serving');
   const tokenChanged = () => admin.tokenChanged();
   const reloader = new Reloader({
     ...{ config, ...reloaded, warningsOf, token, tokenChanged, clock, tls, endpointTls, log },

@@ -5,8 +5,8 @@ import type { Meters } from './metrics.ts';
 import type { Parts } from './parts.ts';
 
 /** What each step of a start needs. */
-export interface StartContext {
-  readonly config: ServeConfig;
+export interface StartContext<Config = ServeConfig> {
+  readonly config: Config;
   readonly clock: Clock;
   readonly log: Log;
   readonly parts: Parts;
