@@ -9,7 +9,7 @@ import tls from 'node:tls';
 import { Client, type ClientDuplexStream, credentials, Metadata } from '@grpc/grpc-js';
 import { version } from '../base/index.ts';
 import { type TrustDomain, trustDomainId, urisOf } from '../spiffe/index.ts';
-import { cleaned, type Failure, failureOf, IDENTITY } from './failure.ts';
+import { cleaned, Failure, failureOf, IDENTITY } from './failure.ts';
 import { MAX_MESSAGE_BYTES, PING_ANSWER_MS, PING_EVERY_MS } from './limits.ts';
 
 export interface ServerAddress {
@@ -97,6 +97,17 @@ export class Connection {
           : {}),
       },
     );
+  }
+
+  /** The result, unless TCP and TLS are not done within this time. @throws Failure */
+  within<T>(ms: number, result: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      result.then(resolve, reject);
+      this.#client.waitForReady(Date.now() + ms, (error) => {
+        if (error === undefined) return;
+        reject(new Failure('unreachable', `${this.server}: no connection within ${ms / 1000} s`));
+      });
+    });
   }
 
   /** @throws Failure */
