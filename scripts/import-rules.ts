@@ -50,6 +50,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   ],
   agents: ['attest/socket-reading.ts', 'ca', 'jwt', 'registry', 'wire', 'gen'],
   uplink: ['ca', 'registry', 'gen'],
+  remote: ['ca', 'jwt', 'types:registry', 'types:delivery', 'types:uplink', 'gen'],
   standard: ['wire/decode.ts', 'wire/types.ts', 'gen'],
   revocation: ['types:registry', 'types:ca', 'types:identity', 'types:delivery'],
   admin: [
@@ -116,6 +117,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'hcl',
     'svid-files',
     'backup',
+    'server/agent-run.ts',
     'server/check.ts',
     'server/hardening.ts',
     'server/restore.ts',
@@ -143,6 +145,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'revocation',
     'agents',
     'uplink',
+    'remote',
     'admin',
     'doctor',
     'metrics',

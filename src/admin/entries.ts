@@ -6,6 +6,7 @@ import { API_SOURCE, FILE_SOURCE, type Problem, type RevocationReason, SidekeyEr
 import { declaredLines } from '../entries-file/index.ts';
 import {
   declaredWarning,
+  type EntriesView,
   type Entry,
   type EntryJson,
   type EntryRules,
@@ -34,6 +35,46 @@ interface EntryRoutesParts {
   readonly warningsOf: WarningsOf;
   readonly log: Log;
   readonly self: { readonly entriesFile: string | undefined };
+}
+
+/** Listing and showing entries, of a server or an agent. */
+export function addEntryReadRoutes(app: FastifyInstance, registry: Pick<EntriesView, 'list' | 'get'>): void {
+  app.get<{ Querystring: Static<typeof schema.ENTRY_QUERY> }>(
+    '/v1/entries',
+    {
+      schema: {
+        operationId: 'listEntries',
+        summary: 'List entries, oldest first',
+        querystring: schema.ENTRY_QUERY,
+        response: { 200: schema.ENTRY_PAGE },
+      },
+    },
+    ({ query }) => {
+      const { entries, nextCursor } = registry.list(readListQuery(query));
+      return { entries: toJson(entries), next_cursor: nextCursor };
+    },
+  );
+
+  app.get<{ Params: Static<typeof schema.ENTRY_PARAMS> }>(
+    '/v1/entries/:id',
+    {
+      schema: {
+        operationId: 'getEntry',
+        summary: 'Show an entry',
+        params: schema.ENTRY_PARAMS,
+        response: { 200: schema.ENTRY },
+      },
+    },
+    ({ params }, reply) => {
+      const entry = registry.get(params.id);
+      if (entry === undefined)
+        throw new SidekeyError(
+          'ERR_NOT_FOUND',
+          `there is no entry with the id ${params.id}; sidekey entry list shows the ids`,
+        );
+      return sendEntry(reply, entry);
+    },
+  );
 }
 
 export function addEntryRoutes(
@@ -76,42 +117,7 @@ export function addEntryRoutes(
     },
   );
 
-  app.get<{ Querystring: Static<typeof schema.ENTRY_QUERY> }>(
-    '/v1/entries',
-    {
-      schema: {
-        operationId: 'listEntries',
-        summary: 'List entries, oldest first',
-        querystring: schema.ENTRY_QUERY,
-        response: { 200: schema.ENTRY_PAGE },
-      },
-    },
-    ({ query }) => {
-      const { entries, nextCursor } = registry.list(readListQuery(query));
-      return { entries: toJson(entries), next_cursor: nextCursor };
-    },
-  );
-
-  app.get<{ Params: Static<typeof schema.ENTRY_PARAMS> }>(
-    '/v1/entries/:id',
-    {
-      schema: {
-        operationId: 'getEntry',
-        summary: 'Show an entry',
-        params: schema.ENTRY_PARAMS,
-        response: { 200: schema.ENTRY },
-      },
-    },
-    ({ params }, reply) => {
-      const entry = registry.get(params.id);
-      if (entry === undefined)
-        throw new SidekeyError(
-          'ERR_NOT_FOUND',
-          `there is no entry with the id ${params.id}; sidekey entry list shows the ids`,
-        );
-      return sendEntry(reply, entry);
-    },
-  );
+  addEntryReadRoutes(app, registry);
 
   app.patch<{ Params: Static<typeof schema.ENTRY_PARAMS> }>(
     '/v1/entries/:id',

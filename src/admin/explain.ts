@@ -19,13 +19,13 @@ import {
   explain,
   type Identities,
 } from '../identity/index.ts';
-import type { Entry, Registry } from '../registry/index.ts';
+import type { Entry, RegistryView } from '../registry/index.ts';
 import { parseSpiffeId, type Selector, type SpiffeId, splitSelector } from '../spiffe/index.ts';
 import { EXPLAIN_QUERY, EXPLANATION, type ExplainQuery, type ExplanationJson } from './explain-schema.ts';
 import { time } from './time.ts';
 
 export interface ExplainRoutesParts {
-  readonly registry: Registry;
+  readonly registry: RegistryView;
   readonly identities: Pick<
     Identities,
     'bundle' | 'federated' | 'holders' | 'render' | 'withheld' | 'unrendered' | 'lapsesOf'

@@ -1,6 +1,7 @@
 /** The server of the admin API, and the shapes of its JSON. */
 
 export { type Admin, createAdmin } from './admin.ts';
+export { createAgentAdmin } from './agent-admin.ts';
 export type { AuthoritiesJson } from './ca-schema.ts';
 export type { DecisionJson } from './decision-schema.ts';
 export type { SelfKnowledge } from './doctor.ts';

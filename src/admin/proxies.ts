@@ -4,7 +4,7 @@ import { Readable } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
 import { type Clock, Slices } from '../base/index.ts';
 import type { Ledger, ProxyConnection, SecretReport } from '../delivery/index.ts';
-import type { IssuanceStore, Registry } from '../registry/index.ts';
+import type { IssuanceStore, RegistryView } from '../registry/index.ts';
 import { issuedOf } from './issued.ts';
 import { inSlices, objectWithList } from './json-pieces.ts';
 import {
@@ -19,7 +19,7 @@ import { maybeTime, time } from './time.ts';
 
 export interface ProxyRoutesParts {
   readonly ledger: Pick<Ledger, 'connections'>;
-  readonly registry: Pick<Registry, 'aliases'>;
+  readonly registry: Pick<RegistryView, 'aliases'>;
   readonly self: { readonly issuances: Pick<IssuanceStore, 'issuedOf'> };
   readonly clock: Clock;
 }

@@ -2,9 +2,11 @@
 
 import type { Command } from 'commander';
 import type { Problem } from '../base/index.ts';
+import { AGENT_SETTINGS, type Flags } from '../config/index.ts';
 import { deleteAll } from './delete.ts';
 import { placed, UsageError } from './errors.ts';
 import { printFields, printTable, printView } from './output.ts';
+import { addSettings } from './setting-flags.ts';
 import { addClientOptions, type ClientOptions, openClient } from './target.ts';
 
 interface TokenOptions extends ClientOptions {
@@ -20,6 +22,7 @@ export function addAgentCommands(program: Command): void {
   const agent = program
     .command('agent')
     .description('agents of other hosts (docs/hosts.md): join tokens, list, ban, evict');
+  addRun(agent);
   addToken(agent);
   addClientOptions(agent.command('list').description('list agents by ID')).action(async (options: ClientOptions) => {
     const client = await openClient(options);
@@ -76,6 +79,16 @@ function theOne(given: string | undefined, flag: string | undefined): string {
   const id = given ?? flag;
   if (id === undefined) throw new UsageError('give the SPIFFE ID of the agent: sidekey agent list shows them');
   return id;
+}
+
+function addRun(agent: Command): void {
+  const run = agent
+    .command('run')
+    .description('serve the workloads of this host with the identities of a server elsewhere');
+  addSettings(run, AGENT_SETTINGS).action(async (flags: Flags) => {
+    const { runAgent } = await import('./serve.ts');
+    await runAgent(flags);
+  });
 }
 
 function addToken(agent: Command): void {

@@ -1,10 +1,10 @@
-/** Runs the server until a signal stops it. */
+/** Runs a server or an agent until a signal stops it. */
 
 import { once } from 'node:events';
 import { isatty } from 'node:tty';
 import { printable, SidekeyError } from '../base/index.ts';
-import { type Flags, loadServeConfig, type ServeConfig } from '../config/index.ts';
-import { checkStart, hardenProcess, type StartCheck, Supervisor, startServer } from '../server/index.ts';
+import { type Flags, loadAgentConfig, loadServeConfig, type ServeConfig } from '../config/index.ts';
+import { checkStart, hardenProcess, type StartCheck, Supervisor, startAgent, startServer } from '../server/index.ts';
 import { flushLog } from '../telemetry/index.ts';
 import { report, reportWarning } from './errors.ts';
 import { nextSteps } from './next-steps.ts';
@@ -14,29 +14,59 @@ const STOP_MS = 5_000;
 
 /** Exits with 0 after a signal. @throws ERR_CONFIG, as {@link hardenProcess}; any error of the start */
 export async function serve(flags: Flags): Promise<void> {
+  const sources = sourcesOf(flags);
+  const readConfig = () => loadServeConfig(sources);
+  await supervised(async (stop, supervisor) => {
+    const config = await readConfig();
+    const server = await startServer(config, undefined, stop, supervisor);
+    if (isatty(1)) process.stdout.write(nextSteps(config, server.entries()));
+    return { ...server, reload: () => server.reload(readConfig), failed: NEVER };
+  });
+}
+
+/** The same of an agent. */
+export async function runAgent(flags: Flags): Promise<void> {
+  await supervised(async (stop, supervisor) => {
+    const config = await loadAgentConfig(sourcesOf(flags));
+    return startAgent(config, undefined, stop, supervisor);
+  });
+}
+
+/** A server or an agent that runs. */
+interface Running {
+  reload(): void;
+  close(): Promise<void>;
+  /** Resolves if it cannot go on. */
+  readonly failed: Promise<SidekeyError>;
+}
+
+const NEVER = new Promise<never>(() => undefined);
+
+async function supervised(start: (stop: AbortSignal, supervisor: Supervisor) => Promise<Running>): Promise<void> {
   const supervisor = Supervisor.take(process.env);
   try {
-    await run(flags, supervisor);
+    await run(start, supervisor);
   } catch (thrown) {
     supervisor.failed(thrown);
     throw thrown;
   }
 }
 
-async function run(flags: Flags, supervisor: Supervisor): Promise<void> {
+async function run(
+  start: (stop: AbortSignal, supervisor: Supervisor) => Promise<Running>,
+  supervisor: Supervisor,
+): Promise<void> {
   hardenProcess();
   supervisor.starting();
-  const readConfig = configReader(flags);
   const signals = new Signals();
-  const config = await readConfig();
   const { stop } = signals;
   stop.addEventListener('abort', () => supervisor.stopping());
   try {
-    const server = await startServer(config, undefined, stop, supervisor);
-    if (isatty(1)) process.stdout.write(nextSteps(config, server.entries()));
-    signals.onReload(() => server.reload(readConfig));
-    if (!stop.aborted) await once(stop, 'abort');
-    await server.close();
+    const running = await start(stop, supervisor);
+    signals.onReload(() => running.reload());
+    const failure = stop.aborted ? undefined : await Promise.race([once(stop, 'abort'), running.failed]);
+    await running.close();
+    if (failure instanceof SidekeyError) throw failure;
   } catch (thrown) {
     if (!stop.aborted || thrown !== stop.reason) {
       await flushLog();
@@ -49,14 +79,14 @@ async function run(flags: Flags, supervisor: Supervisor): Promise<void> {
   process.exit(0);
 }
 
-function configReader(flags: Flags): () => Promise<ServeConfig> {
-  const folder = process.cwd();
-  return () => loadServeConfig({ flags, env: process.env, uid: process.geteuid!(), folder });
+/** Read once, so that a reload finds relative paths where the start did. */
+function sourcesOf(flags: Flags): Parameters<typeof loadServeConfig>[0] {
+  return { flags, env: process.env, uid: process.geteuid!(), folder: process.cwd() };
 }
 
 /** Prints what a start would do. @throws Error, for exit status 1, after the faults are printed */
 export async function checkServe(flags: Flags): Promise<void> {
-  const { isServed, lines, warnings, faults } = await checkSettings(configReader(flags));
+  const { isServed, lines, warnings, faults } = await checkSettings(() => loadServeConfig(sourcesOf(flags)));
   const start = isServed ? 'restart' : 'start';
   for (const line of lines) process.stdout.write(`${printable(line)}\n`);
   for (const warning of warnings) reportWarning(warning);

@@ -10,11 +10,20 @@ export interface Surroundings {
 }
 
 /** `/var/lib/sidekey`, else `$XDG_STATE_HOME/sidekey`; undefined without a home. @see XDG Base Directory Specification */
-export function defaultDataDir({ env, uid }: Surroundings): string | undefined {
-  if (uid === 0) return '/var/lib/sidekey';
+export function defaultDataDir(surroundings: Surroundings): string | undefined {
+  return stateDir('sidekey', surroundings);
+}
+
+/** The same of an agent: `sidekey-agent`. */
+export function defaultAgentDataDir(surroundings: Surroundings): string | undefined {
+  return stateDir('sidekey-agent', surroundings);
+}
+
+function stateDir(name: string, { env, uid }: Surroundings): string | undefined {
+  if (uid === 0) return `/var/lib/${name}`;
   const home = absolute(env.HOME);
   const state = absolute(env.XDG_STATE_HOME) ?? (home === undefined ? undefined : path.join(home, '.local/state'));
-  return state === undefined ? undefined : path.join(state, 'sidekey');
+  return state === undefined ? undefined : path.join(state, name);
 }
 
 /** The pipe: `agent.sock` in `/run/sidekey`, else `$XDG_RUNTIME_DIR/sidekey`; undefined without that. */

@@ -1,7 +1,7 @@
 /** Given settings, still as text, with their places. */
 
 import { nearest, type Problem } from '../base/index.ts';
-import { flagOf, SETTING_KEYS, SETTINGS, type SettingKey, variableOf } from './settings.ts';
+import { flagOf, type SettingsTable, variableOf } from './settings.ts';
 
 export interface Given {
   /** The setting as its user wrote it: `--data-dir`, `SIDEKEY_DATA_DIR`, `sidekey.yaml:3 dataDir`. */
@@ -14,19 +14,19 @@ export interface Given {
 
 /** By setting. `problems` has faults of names and shapes; values are checked later. */
 export interface Source {
-  readonly given: ReadonlyMap<SettingKey, Given>;
+  readonly given: ReadonlyMap<string, Given>;
   readonly problems: readonly Problem[];
 }
 
 /** Flags as commander gives them: a text, several, or true for a flag without a value. */
-export type Flags = Readonly<Partial<Record<SettingKey, string | readonly string[] | boolean>>>;
+export type Flags = Readonly<Record<string, string | readonly string[] | boolean | undefined>>;
 
-export function fromFlags(flags: Flags, folder: string): Source {
-  const given = new Map<SettingKey, Given>();
-  for (const key of SETTING_KEYS) {
+export function fromFlags({ settings }: SettingsTable, flags: Flags, folder: string): Source {
+  const given = new Map<string, Given>();
+  for (const key of Object.keys(settings)) {
     const value = flags[key];
     if (value === undefined) continue;
-    const texts = Array.isArray(value) ? value : [String(value)];
+    const texts = typeof value === 'object' ? value : [String(value)];
     given.set(key, { where: flagOf(key), texts, folder });
   }
   return { given, problems: [] };
@@ -34,40 +34,45 @@ export function fromFlags(flags: Flags, folder: string): Source {
 
 const PREFIX = 'SIDEKEY_';
 
-/** Variables of client commands; `serve` may run in the same shell and ignores them. */
+/** Variables of client commands; a server or agent may run in the same shell and ignores them. */
 const CLIENT_VARIABLES: readonly string[] = ['SIDEKEY_ADMIN_URL', 'SIDEKEY_TOKEN_FILE'];
 
 /** Variables that Kubernetes sets in every pod for a service whose name begins with "sidekey". */
 const SERVICE_LINK = /^SIDEKEY_(.+_)?(SERVICE_(HOST|PORT)(_.+)?|PORT(_\d+_.+)?)$/;
 
 /** An empty variable counts as not set, as in compose files (`${NAME:-}`). Commas separate several values. */
-export function fromEnvironment(env: Readonly<Record<string, string | undefined>>, folder: string): Source {
-  const given = new Map<SettingKey, Given>();
+export function fromEnvironment(
+  table: SettingsTable,
+  env: Readonly<Record<string, string | undefined>>,
+  folder: string,
+): Source {
+  const { settings, command } = table;
+  const given = new Map<string, Given>();
   const problems: Problem[] = [];
-  const keys = new Map(SETTING_KEYS.map((key) => [variableOf(key).slice(PREFIX.length), key]));
+  const keys = new Map(Object.keys(settings).map((key) => [variableOf(key).slice(PREFIX.length), key]));
   for (const [variable, text] of Object.entries(env)) {
     if (!variable.startsWith(PREFIX)) continue;
     const name = variable.slice(PREFIX.length);
     const key = keys.get(name);
     if (key === undefined) {
       if (CLIENT_VARIABLES.includes(variable) || SERVICE_LINK.test(variable)) continue;
-      const rule = suggestion(name, [...keys.keys()], PREFIX);
+      const rule = suggestion(command, name, [...keys.keys()], PREFIX);
       problems.push({ path: variable, problem: 'no setting has this variable', rule });
     } else if (text !== undefined && text !== '') {
-      const texts = SETTINGS[key].kind.takes === 'many' ? text.split(',').map((part) => part.trim()) : [text];
+      const texts = settings[key]!.kind.takes === 'many' ? text.split(',').map((part) => part.trim()) : [text];
       given.set(key, { where: variable, texts, folder });
     }
   }
   return { given, problems };
 }
 
-/** The rule for an unknown name; `prefix` is the prefix of all names. */
-export function suggestion(name: string, known: readonly string[], prefix = ''): string {
+/** The rule for an unknown name. @param prefix of all names */
+export function suggestion(command: string, name: string, known: readonly string[], prefix = ''): string {
   const near = nearest(name, known);
   if (near !== undefined) return `did you mean ${prefix + near}?`;
   const words = new Set(wordsOf(name));
   const alike = known.filter((other) => wordsOf(other).some((word) => words.has(word))).slice(0, SHOWN_ALIKE);
-  const all = 'sidekey serve --help lists all settings';
+  const all = `sidekey ${command} --help lists all settings`;
   return alike.length === 0 ? all : `similar ones are ${alike.map((one) => prefix + one).join(', ')}; ${all}`;
 }
 

@@ -200,6 +200,18 @@ export const hostPort: SettingKind<HostPort> = one('HOST:PORT', (text) => {
   return { host: bracketed ?? plain!, port: Number(port) };
 });
 
+/** Several, with commas between them or one by one; at least one. */
+export const hostPorts: SettingKind<readonly HostPort[]> = {
+  takes: 'many',
+  placeholder: 'HOST:PORT,…',
+  read: (texts, folder) => {
+    const all = texts.flatMap((text) => text.split(',')).map((text) => hostPort.read([text.trim()], folder));
+    const zero = all.find(({ port }) => port === 0);
+    if (zero !== undefined) throw settingError(`${quote(zero.host)} has the port 0`, 'give the port of the server');
+    return all;
+  },
+};
+
 /** Host names as in a Host header. */
 export const hosts: SettingKind<readonly string[]> = {
   takes: 'many',
@@ -294,6 +306,21 @@ export const vaultUrl: SettingKind<string> = one('URL', (text) => {
     throw settingError(`${quote(text)} has no encryption, and ${host} is not a loopback address`, rule);
   }
   return url.href.replace(/\/$/, '');
+});
+
+/** An https URL; what it says may be secret, so messages do not show it. */
+export const bundleUrl: SettingKind<string> = one('URL', (text) => {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url?.protocol === 'https:' && url.username === '' && url.password === '') return url.href;
+  throw settingError('it is not an https URL', 'give https://HOST/PATH, without user and password');
+});
+
+const MAX_TOKEN = 256;
+
+/** A join token, which messages do not show. */
+export const joinToken: SettingKind<string> = one('TOKEN', (text) => {
+  if (new RegExp(`^[\\x21-\\x7e]{1,${MAX_TOKEN}}$`).test(text)) return text;
+  throw settingError('it is not a join token', 'give the token as sidekey agent token prints it');
 });
 
 /**

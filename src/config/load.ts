@@ -1,6 +1,9 @@
-/** Loads the configuration of `sidekey serve`: a flag overrides a variable, a variable the file; all faults are reported at once. */
+/** Loads the configuration of a server or an agent: a flag overrides a variable, a variable the file; all faults are reported at once. */
 
 import { type Problem, SidekeyError } from '../base/index.ts';
+import type { AgentConfig } from './agent-config.ts';
+import { agentProblems } from './agent-rules.ts';
+import { AGENT_SETTINGS } from './agent-settings.ts';
 import type { Surroundings } from './default-paths.ts';
 import { federationProblems } from './federation-rules.ts';
 import { type Flags, fromEnvironment, fromFlags, type Given } from './given.ts';
@@ -9,7 +12,7 @@ import { settingError } from './kinds.ts';
 import { placeProblems } from './path-rules.ts';
 import { nameProblems } from './sds-names.ts';
 import type { ServeConfig } from './serve-config.ts';
-import { flagOf, SETTING_KEYS, SETTINGS, type Setting, type SettingKey, variableOf } from './settings.ts';
+import { flagOf, SERVE_SETTINGS, type Setting, type SettingsTable, variableOf } from './settings.ts';
 import { tlsProblems } from './tls-rules.ts';
 import { upstreamProblems } from './upstream-rules.ts';
 import { fromYamlFile } from './yaml-file.ts';
@@ -20,55 +23,80 @@ export interface ConfigSources extends Surroundings {
   readonly folder: string;
 }
 
-/** Reads the flags, the environment and, where one of them names it, the YAML file. @throws ERR_CONFIG with all problems */
-export async function loadServeConfig(sources: ConfigSources): Promise<ServeConfig> {
-  const flags = fromFlags(sources.flags, sources.folder);
-  const environment = fromEnvironment(sources.env, sources.folder);
+/** What was read, and what is wrong with it. */
+interface Settled {
+  readonly values: Readonly<Record<string, unknown>>;
+  readonly problems: readonly Problem[];
+  /** False if a file has faults: its settings are unknown, so missing settings are not reported. */
+  readonly wholeGiven: boolean;
+  /** The setting as its user wrote it; undefined if it has its default. */
+  readonly where: (key: string) => string | undefined;
+}
+
+/** Reads the flags, the environment and, where one of them names it, the YAML file. */
+async function settleAll(table: SettingsTable, sources: ConfigSources): Promise<Settled> {
+  const flags = fromFlags(table, sources.flags, sources.folder);
+  const environment = fromEnvironment(table, sources.env, sources.folder);
   const problems: Problem[] = [...flags.problems, ...environment.problems];
   const given = new Map([...environment.given, ...flags.given]);
-  const values = new Map<SettingKey, unknown>();
+  const values = new Map<string, unknown>();
 
-  const settle = (key: SettingKey) => {
+  const settle = (key: string) => {
     try {
-      values.set(key, readValue(key, given.get(key), sources, Object.fromEntries(values)));
+      const setting = table.settings[key]!;
+      values.set(key, readValue([key, setting], given.get(key), sources, Object.fromEntries(values)));
     } catch (thrown) {
       problems.push(...problemsOf(thrown, given.get(key)?.where ?? flagOf(key)));
     }
   };
   settle('config');
-  const file = values.get('config') as ServeConfig['config'];
-  // If the file has faults, its settings are unknown, so missing settings are not reported.
+  const file = values.get('config') as string | undefined;
   let wholeGiven = file !== undefined || !given.has('config');
   if (file !== undefined) {
-    const yaml = await fromYamlFile(file, given.get('config')!.where);
+    const yaml = await fromYamlFile(table, file, given.get('config')!.where);
     problems.push(...yaml.problems);
     wholeGiven = yaml.problems.length === 0;
     for (const [key, entry] of yaml.given) if (!given.has(key)) given.set(key, entry);
   }
-  for (const key of SETTING_KEYS) if (key !== 'config' && (wholeGiven || given.has(key))) settle(key);
+  for (const key of Object.keys(table.settings)) {
+    if (key !== 'config' && (wholeGiven || given.has(key))) settle(key);
+  }
+  return { values: Object.fromEntries(values), problems, wholeGiven, where: (key) => given.get(key)?.where };
+}
 
-  const config = Object.fromEntries(values) as unknown as ServeConfig;
-  problems.push(...placeProblems(config, (key) => given.get(key)?.where));
-  problems.push(...nameProblems(config, (key) => given.get(key)?.where));
-  if (wholeGiven) problems.push(...tlsProblems(config, (key) => given.get(key)?.where));
-  problems.push(...jwtProblems(config, (key) => given.get(key)?.where, wholeGiven));
-  problems.push(...federationProblems(config, (key) => given.get(key)?.where, wholeGiven));
-  problems.push(...upstreamProblems(config, (key) => given.get(key)?.where, wholeGiven));
-  if (config.watchEntries && config.entries === undefined && wholeGiven && !given.has('entries')) {
-    const path = given.get('watchEntries')?.where ?? flagOf('watchEntries');
+/** The settings of a server. @throws ERR_CONFIG with all problems */
+export async function loadServeConfig(sources: ConfigSources): Promise<ServeConfig> {
+  const { values, problems: first, wholeGiven, where } = await settleAll(SERVE_SETTINGS, sources);
+  const config = values as unknown as ServeConfig;
+  const problems = [...first, ...placeProblems(config, where), ...nameProblems(config, where)];
+  if (wholeGiven) problems.push(...tlsProblems(config, where));
+  problems.push(...jwtProblems(config, where, wholeGiven));
+  problems.push(...federationProblems(config, where, wholeGiven));
+  problems.push(...upstreamProblems(config, where, wholeGiven));
+  if (config.watchEntries && config.entries === undefined && wholeGiven && where('entries') === undefined) {
+    const path = where('watchEntries') ?? flagOf('watchEntries');
     problems.push({ path, problem: 'there is nothing to watch', rule: 'it goes with --entries FILE or DIR' });
   }
   if (problems.length > 0) throw SidekeyError.badInput(problems, 'ERR_CONFIG');
   return config;
 }
 
+/** The settings of an agent. @throws ERR_CONFIG with all problems */
+export async function loadAgentConfig(sources: ConfigSources): Promise<AgentConfig> {
+  const { values, problems: first, where } = await settleAll(AGENT_SETTINGS, sources);
+  const config = values as unknown as AgentConfig;
+  const problems = [...first, ...placeProblems(config, where), ...nameProblems(config, where)];
+  problems.push(...agentProblems(config, where));
+  if (problems.length > 0) throw SidekeyError.badInput(problems, 'ERR_CONFIG');
+  return config;
+}
+
 function readValue(
-  key: SettingKey,
+  [key, { kind, fallback, optional }]: readonly [string, Setting<unknown>],
   given: Given | undefined,
   sources: ConfigSources,
-  settled: Partial<ServeConfig>,
+  settled: Readonly<Record<string, unknown>>,
 ): unknown {
-  const { kind, fallback, optional }: Setting<unknown> = SETTINGS[key];
   if (given !== undefined) {
     const { texts, folder } = given;
     if (texts === undefined) throw settingError('its value is missing or not a plain value', 'give a plain value');

@@ -30,17 +30,24 @@ export interface Fallback {
    * The default as a user would write it; undefined if it can't be determined from the environment and earlier
    * settings.
    */
-  text(surroundings: Surroundings, settled: Partial<ServeConfig>): string | undefined;
+  text(surroundings: Surroundings, settled: Readonly<Record<string, unknown>>): string | undefined;
   /** The setting that the default depends on; if that has no value, only its fault is reported. */
-  readonly from?: SettingKey;
+  readonly from?: string;
   /** The default in `--help`. */
   readonly words: string;
   /** The variable without which it can't be determined. */
   readonly needs?: string;
 }
 
-const fixed = (text: string): Fallback => ({ text: () => text, words: text });
-const off = { kind: kinds.toggle, fallback: fixed('false') } as const;
+/** The settings of a command. */
+export interface SettingsTable {
+  /** Such as `serve`. */
+  readonly command: string;
+  readonly settings: Readonly<Record<string, Setting<unknown>>>;
+}
+
+export const fixed = (text: string): Fallback => ({ text: () => text, words: text });
+export const off = { kind: kinds.toggle, fallback: fixed('false') } as const;
 
 /** The kinds of values of attestors' settings. */
 const ATTESTOR_KINDS: { readonly [K in AttestorSetting['kind']]: SettingKind<string> } = {
@@ -122,7 +129,7 @@ export const SETTINGS: { readonly [K in SettingKey]: Setting<ServeConfig[K]> } =
     about: "Unix socket of the admin API, for the server's user and root; may not be in or below the pipe's directory",
     kind: kinds.socket,
     fallback: {
-      text: (_surroundings, { dataDir }) => dataDir && adminSocketIn(dataDir),
+      text: (_surroundings, { dataDir }) => (typeof dataDir === 'string' ? adminSocketIn(dataDir) : undefined),
       words: 'admin.sock in the data directory',
       from: 'dataDir',
     },
@@ -317,7 +324,8 @@ export const SETTINGS: { readonly [K in SettingKey]: Setting<ServeConfig[K]> } =
     about: 'SPIFFE ID of the bundle endpoint, below /sidekey or /spire, where no entry can be',
     kind: kinds.endpointId,
     fallback: {
-      text: (_surroundings, { trustDomain }) => trustDomain && `spiffe://${trustDomain}/sidekey/server`,
+      text: (_surroundings, { trustDomain }) =>
+        trustDomain === undefined ? undefined : `spiffe://${trustDomain}/sidekey/server`,
       words: 'spiffe://TRUST_DOMAIN/sidekey/server',
       from: 'trustDomain',
     },
@@ -437,15 +445,17 @@ function ofAttestors(): { readonly [K in keyof AttestorSettings]: Setting<Attest
   return Object.fromEntries(rows);
 }
 
+export const SERVE_SETTINGS: SettingsTable = { command: 'serve', settings: SETTINGS };
+
 export const SETTING_KEYS = Object.keys(SETTINGS) as SettingKey[];
 
 /** `--data-dir` for `dataDir`. */
-export function flagOf(key: SettingKey): string {
+export function flagOf(key: string): string {
   return `--${words(key, '-')}`;
 }
 
 /** `SIDEKEY_DATA_DIR` for `dataDir`. */
-export function variableOf(key: SettingKey): string {
+export function variableOf(key: string): string {
   return `SIDEKEY_${words(key, '_').toUpperCase()}`;
 }
 

@@ -5,10 +5,7 @@ import type { LineCounter, Node, Pair } from 'yaml';
 import { type Problem, readInputFile } from '../base/index.ts';
 import { type Given, type Source, suggestion } from './given.ts';
 import { quote } from './kinds.ts';
-import { SETTING_KEYS, type SettingKey } from './settings.ts';
-
-/** A file can't name another one. */
-const KEYS = SETTING_KEYS.filter((key) => key !== 'config');
+import type { SettingsTable } from './settings.ts';
 
 /** Maximum size of the file, in bytes; one with every setting has a few kB. */
 const MAX_BYTES = 64 * 1024;
@@ -19,7 +16,7 @@ const FILE_RULE = 'give a YAML file that this user can read';
 const MAP_RULE = 'the file is one map of settings, such as trustDomain: example.org';
 
 /** Reads the file that `where` names. Values are taken as written: `0660` is not a number here. */
-export async function fromYamlFile(file: string, where: string): Promise<Source> {
+export async function fromYamlFile(table: SettingsTable, file: string, where: string): Promise<Source> {
   let text: string;
   try {
     text = (await readInputFile(file, MAX_BYTES)).toString('utf8');
@@ -27,10 +24,12 @@ export async function fromYamlFile(file: string, where: string): Promise<Source>
     const problem = `${quote(file)} cannot be read: ${(thrown as Error).message}`;
     return { given: new Map(), problems: [{ path: where, problem, rule: FILE_RULE }] };
   }
-  return readSettings(text, file);
+  return readSettings(table, text, file);
 }
 
-async function readSettings(text: string, file: string): Promise<Source> {
+async function readSettings({ command, settings }: SettingsTable, text: string, file: string): Promise<Source> {
+  // A file can't name another one.
+  const keys = Object.keys(settings).filter((key) => key !== 'config');
   // Loaded only here, because most starts have no file.
   const yaml = await import('yaml');
   const lines = new yaml.LineCounter();
@@ -41,7 +40,7 @@ async function readSettings(text: string, file: string): Promise<Source> {
     problem: error.message,
     rule: MAP_RULE,
   }));
-  const given = new Map<SettingKey, Given>();
+  const given = new Map<string, Given>();
   const { contents } = document;
   if (problems.length > 0 || contents === null) return { given, problems };
   if (!yaml.isMap(contents)) {
@@ -51,11 +50,11 @@ async function readSettings(text: string, file: string): Promise<Source> {
   for (const pair of contents.items as Pair<Node, Node | null>[]) {
     const name = String(pair.key);
     const where = `${file}:${lineOf(pair.key, lines)} ${name}`;
-    const key = KEYS.find((candidate) => camelCase(name) === candidate);
-    const before = key && given.get(key);
+    const key = keys.find((candidate) => camelCase(name) === candidate);
+    const before = key === undefined ? undefined : given.get(key);
     if (problems.length === MAX_PROBLEMS) break;
     if (key === undefined)
-      problems.push({ path: where, problem: 'no setting has this key', rule: suggestion(name, KEYS) });
+      problems.push({ path: where, problem: 'no setting has this key', rule: suggestion(command, name, keys) });
     else if (before !== undefined)
       problems.push({ path: where, problem: `it is the same setting as ${before.where}`, rule: 'give one of the two' });
     else given.set(key, { where, texts: textsOf(pair.value, yaml), folder: path.dirname(file) });

@@ -37,7 +37,7 @@ export { parseRfc3339 } from './instant.ts';
 export { parseJoinTokenInput } from './join-token-input.ts';
 export { everyEntry } from './list.ts';
 export { MatchIndex, missing } from './match.ts';
-export { type MirroredChange, MirroredRegistry } from './mirrored.ts';
+export { MirroredRegistry } from './mirrored.ts';
 export { Place, readObject, show } from './place.ts';
 export { openRegistry } from './registry.ts';
 export { ENDPOINT_PROFILES, type Relationship } from './relationship.ts';
@@ -59,6 +59,7 @@ export { FILE_TOKEN_NAME, isExpiredToken, type Token } from './token.ts';
 export { parseTokenInput, TOKEN_NAME } from './token-input.ts';
 export type { Tokens } from './tokens.ts';
 export type {
+  EntriesView,
   EntryChange,
   EntryInput,
   ListQuery,

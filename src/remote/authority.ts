@@ -13,6 +13,7 @@ import type { Uplink } from '../uplink/index.ts';
 type SvidRequest = Parameters<SvidAuthority['issue']>[0];
 
 export interface RemoteAuthorityParts {
+  readonly uplink: Pick<Uplink, 'newSvids'>;
   readonly trustDomain: TrustDomain;
   /** For entries without a type. */
   readonly x509SvidKeyType: SvidKeyType;
@@ -36,7 +37,6 @@ export class RemoteAuthority implements SvidAuthority {
   readonly #keyPairs = new KeyPairs();
   readonly #bundleChange: Listeners<TrustBundle>;
   readonly #replaced: Listeners<void>;
-  #uplink: Pick<Uplink, 'newSvids'> | undefined;
   #bundle: TrustBundle;
   /** The authority that signs now; undefined: not known. */
   #signing: string | undefined;
@@ -50,11 +50,6 @@ export class RemoteAuthority implements SvidAuthority {
     const failed = (err: unknown) => log.error({ err }, 'a listener of the authority threw an error');
     this.#bundleChange = new Listeners(failed);
     this.#replaced = new Listeners(failed);
-  }
-
-  /** Call once, before the first {@link issue}. */
-  connect(uplink: Pick<Uplink, 'newSvids'>): void {
-    this.#uplink = uplink;
   }
 
   close(): void {
@@ -118,10 +113,9 @@ export class RemoteAuthority implements SvidAuthority {
 
   async #send(jobs: readonly Job[]): Promise<void> {
     try {
-      if (this.#uplink === undefined) throw new SidekeyError('ERR_CA', 'the agent has not attached to a server yet');
       const made = await Promise.all(jobs.map(({ request }) => this.#prepare(request)));
       const requests = made.map(({ csr }, at) => ({ entryId: jobs[at]!.request.entryId, csr }));
-      const answers = await this.#uplink.newSvids(requests);
+      const answers = await this.#parts.uplink.newSvids(requests);
       for (const [at, job] of jobs.entries()) this.#finish(job, made[at]!.keyPair, answers[at]);
     } catch (error) {
       for (const { reject } of jobs) reject(error);

@@ -4,4 +4,4 @@
  */
 
 export { openUplink } from './open.ts';
-export type { Mirror, NewSvid, NodeAttestation, ServerTrust, Uplink, UplinkOptions, UplinkStatus } from './types.ts';
+export type { Mirror, NodeAttestation, ServerTrust, Uplink } from './types.ts';
