@@ -70,6 +70,8 @@ export class AgentUplink implements Uplink {
   #isClosed = false;
   /** The first round: resolved when it has ended, rejected when the agent can't go on. */
   #isStarted = false;
+  /** It has an SVID from before. */
+  readonly #wasMember: boolean;
   readonly #started = Promise.withResolvers<void>();
 
   /** @throws ERR_DATA_DIR */
@@ -77,6 +79,7 @@ export class AgentUplink implements Uplink {
     const { servers, clock, log, dataDir, trustDomain, trust } = options;
     this.#options = options;
     this.#membership = new Membership({ attestation, clock, log, dataDir, trustDomain, trust });
+    this.#wasMember = this.#membership.svid !== undefined;
     this.#requests = new SvidRequests({ connected: (ms, except) => this.#connected(ms, except), clock });
     this.#entries = new EntryReader(trustDomain, log);
     this.#listeners = new Listeners((err) => log.error({ err }, 'a listener of the connection threw an error'));
@@ -318,7 +321,7 @@ export class AgentUplink implements Uplink {
       if (isHopeless) throw new SidekeyError('ERR_ATTACH', problems.join('; '), { cause: failed[0] });
       return;
     }
-    this.#begin();
+    if (this.#wasMember) this.#begin();
   }
 
   /** What a denial means. @throws ERR_ATTACH if the agent can't go on */
