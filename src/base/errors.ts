@@ -44,6 +44,7 @@ export const ERRORS = {
   ERR_SOCKET: { status: 500, title: 'A socket cannot be used' },
   ERR_CA: { status: 500, title: 'The authority cannot sign' },
   ERR_UPSTREAM: { status: 502, title: 'The upstream authority has not signed' },
+  ERR_ATTACH: { status: 502, title: 'The agent cannot attach to its server' },
   ERR_FEDERATION: { status: 502, title: 'The bundle could not be fetched' },
   ERR_PROC: { status: 500, title: '/proc cannot be used' },
   ERR_KERNEL: { status: 500, title: 'The kernel lacks what attestation needs' },

@@ -17,7 +17,7 @@ export {
   type Flag,
 } from './entry-fields.ts';
 export { parseEntryInput, parseEntryInputs, parseEntryPatch, readEntryInputs } from './entry-input.ts';
-export { entryToJson } from './entry-json.ts';
+export { entryFromJson, entryToJson } from './entry-json.ts';
 export { PAGE_TOKEN, PAGE_TOKEN_RULE, snakeCase } from './entry-names.ts';
 export { isReservedSegment } from './entry-readers.ts';
 export type { EntryRules } from './entry-rules.ts';
