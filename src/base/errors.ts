@@ -34,6 +34,7 @@ export const ERRORS = {
   ERR_HEADERS_TOO_LARGE: { status: 431, title: 'The headers of the request are larger than the limit' },
   ERR_INTERNAL: { status: 500, title: 'Sidekey failed' },
   ERR_STORE: { status: 500, title: 'The database failed' },
+  ERR_AGENT_AWAY: { status: 503, title: 'The agent of another host cannot be asked' },
   ERR_NOT_READY: { status: 503, title: 'Sidekey does not serve yet' },
   ERR_TOO_MANY_READERS: { status: 503, title: 'Too many read events, the audit or previews' },
   ERR_DATA_DIR: { status: 500, title: 'The data directory cannot be used' },
