@@ -7,14 +7,16 @@
 import type { Clock } from '../base/index.ts';
 import type { CertificateAuthority } from '../ca/index.ts';
 import type { Agent, Entry, EntryChange, Registry } from '../registry/index.ts';
-import { everyEntry, isExpired, localAgentId, templateOf } from '../registry/index.ts';
-import { formatSelector, isNegated, type TrustDomain, trustDomainId } from '../spiffe/index.ts';
+import { everyEntry, isExpired, isFederated, localAgentId, templateOf } from '../registry/index.ts';
+import { EVERY_DOMAIN, formatSelector, isNegated, type TrustDomain, trustDomainId } from '../spiffe/index.ts';
 
 /** What an agent may have now. */
 export interface View {
   readonly agentId: string;
-  /** By id. */
+  /** By id: those that a stock agent understands. */
   readonly entries: ReadonlyMap<string, Entry>;
+  /** By id: for Sidekey's own agents, which know templates and negative selectors. */
+  readonly all: ReadonlyMap<string, Entry>;
   /** Grows when the entries, or a bundle that they need, change. */
   readonly revision: number;
   /** Whether an entry federates with this trust domain. */
@@ -46,12 +48,16 @@ export class AuthorizedEntries {
   #epoch = 0;
   /** Number of unended revocations by entry. */
   #revoked = new Map<string, number>();
+  /** The other trust domains whose bundles are there, sorted, and how often these have changed. */
+  #domains: readonly string[];
+  #domainsEpoch = 0;
   readonly #stops: (() => void)[];
 
   constructor(parts: AuthorizedParts) {
     const { registry, ca, clock } = parts;
     this.#parts = parts;
     this.#servers = serverIds(registry.trustDomain);
+    this.#domains = domainsOf(registry);
     this.#local = localAgentId(registry.trustDomain);
     for (const entry of everyEntry(registry)) if (!isExpired(entry, clock.now())) this.#file(entry);
     this.#countRevoked();
@@ -59,6 +65,7 @@ export class AuthorizedEntries {
       registry.onChange((changes) => this.#entriesChanged(changes)),
       registry.agents.onChange((id) => this.#views.get(id)?.rebuild()),
       registry.federatedBundles.onChange((name) => {
+        this.#noteDomain(name);
         for (const view of this.#views.values()) if (view.federatesWith(name)) view.touch();
       }),
       registry.revocations.onChange(() => {
@@ -100,11 +107,25 @@ export class AuthorizedEntries {
 
   /**
    * The revision of an entry for agents: a stock agent makes its SVID anew when it changes. So it is the entry's own, and
-   * changes also when an SVID of the entry was revoked, or all SVIDs must be replaced.
+   * changes also when an SVID of the entry was revoked, all SVIDs must be replaced, or the entry federates with all trust
+   * domains and these change.
    */
-  revisionOf({ id, revisionNumber }: Entry): bigint {
+  revisionOf({ id, revisionNumber, federatesWith }: Entry): bigint {
     const replaced = this.#epoch + (this.#revoked.get(id) ?? 0);
-    return BigInt(revisionNumber) + BigInt(replaced) * REPLACED;
+    const domains = federatesWith.some((one) => one === EVERY_DOMAIN) ? this.#domainsEpoch : 0;
+    return BigInt(revisionNumber) + BigInt(replaced + domains) * REPLACED;
+  }
+
+  /** The trust domains whose bundles callers of the entry get, by their names: stock agents know no word for all. */
+  domainsOf({ federatesWith }: Pick<Entry, 'federatesWith'>): readonly string[] {
+    return federatesWith.some((one) => one === EVERY_DOMAIN) ? this.#domains : federatesWith;
+  }
+
+  #noteDomain(name: string): void {
+    const isThere = this.#parts.registry.federatedBundles.get(name) !== undefined;
+    if (isThere === this.#domains.includes(name)) return;
+    this.#domains = domainsOf(this.#parts.registry);
+    this.#domainsEpoch += 1;
   }
 
   #countRevoked(): void {
@@ -158,17 +179,20 @@ export class AuthorizedEntries {
     // Neither node aliases nor the entries of the server's own host can be reached by an entry of these SPIFFE IDs.
     const parents = new Set([...this.#servers, this.#local]);
     const entries = new Map<string, Entry>();
-    if (agent === undefined || agent.banned) return { parents, entries };
+    const all = new Map<string, Entry>();
+    if (agent === undefined || agent.banned) return { parents, entries, all };
     const waiting = [...this.#startOf(agent)];
     for (let parent = waiting.pop(); parent !== undefined; parent = waiting.pop()) {
       if (parents.has(parent)) continue;
       parents.add(parent);
       for (const entry of this.#byParent.get(parent)?.values() ?? []) {
+        all.set(entry.id, entry);
         if (isForAgents(entry)) entries.set(entry.id, entry);
+        // No agent has the ID of a template.
         waiting.push(entry.spiffeId);
       }
     }
-    return { parents, entries };
+    return { parents, entries, all };
   }
 
   *#startOf({ id, alias, selectors }: Agent): Iterable<string> {
@@ -188,6 +212,7 @@ const NONE: ReadonlySet<string> = new Set();
 interface Found {
   readonly parents: ReadonlySet<string>;
   readonly entries: ReadonlyMap<string, Entry>;
+  readonly all: ReadonlyMap<string, Entry>;
 }
 
 interface ViewParts {
@@ -202,6 +227,7 @@ class AgentView implements View {
   readonly #listeners = new Set<() => void>();
   parents: ReadonlySet<string> = NONE;
   entries: ReadonlyMap<string, Entry> = new Map();
+  all: ReadonlyMap<string, Entry> = new Map();
   revision = 0;
   users = 0;
 
@@ -211,10 +237,11 @@ class AgentView implements View {
   }
 
   build(): void {
-    const { parents, entries } = this.#parts.find();
+    const { parents, entries, all } = this.#parts.find();
     this.#parts.depend(this, parents);
     this.parents = parents;
     this.entries = entries;
+    this.all = all;
   }
 
   rebuild(): void {
@@ -228,9 +255,7 @@ class AgentView implements View {
   }
 
   federatesWith(trustDomain: string): boolean {
-    for (const { federatesWith } of this.entries.values()) {
-      if (federatesWith.some((one) => one === trustDomain)) return true;
-    }
+    for (const entry of this.all.values()) if (isFederated(entry, trustDomain)) return true;
     return false;
   }
 
@@ -243,6 +268,10 @@ class AgentView implements View {
     this.users -= 1;
     if (this.users === 0) this.#parts.forget(this);
   }
+}
+
+function domainsOf({ federatedBundles }: Pick<Registry, 'federatedBundles'>): string[] {
+  return federatedBundles.list().map(({ trustDomain }) => trustDomain);
 }
 
 /** The parents of node aliases. */

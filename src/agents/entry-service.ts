@@ -80,7 +80,8 @@ export function entryService(parts: EntryServiceParts): Method<AgentPeer>[] {
 }
 
 function messageOf(entry: Entry, mask: EntryMask | undefined, authorized: AuthorizedEntries) {
-  return entryMessage(entry, authorized.revisionOf(entry), mask);
+  const told = { revisionNumber: authorized.revisionOf(entry), domains: authorized.domainsOf(entry) };
+  return entryMessage(entry, told, mask);
 }
 
 class Sync implements StreamHandler {

@@ -25,8 +25,12 @@ export function svidMessage({ certificates, spiffeId, notAfter }: CertifiedSvid,
   return { certChain: [...certificates], id: idMessage(spiffeId), expiresAt: seconds(notAfter), hint };
 }
 
-/** @param revisionNumber for agents */
-export function entryMessage(entry: Entry, revisionNumber: bigint, mask: EntryMask | undefined): EntryMessage {
+/** @param revisionNumber for agents @param domains the trust domains that it federates with */
+export function entryMessage(
+  entry: Entry,
+  { revisionNumber, domains }: { readonly revisionNumber: bigint; readonly domains: readonly string[] },
+  mask: EntryMask | undefined,
+): EntryMessage {
   const has = (part: keyof EntryMask) => mask === undefined || mask[part];
   return {
     id: entry.id,
@@ -34,7 +38,7 @@ export function entryMessage(entry: Entry, revisionNumber: bigint, mask: EntryMa
     parentId: has('parentId') ? idMessage(parseSpiffeId(entry.parentId)) : undefined,
     selectors: has('selectors') ? entry.selectors.map(({ type, value }) => ({ type, value })) : [],
     x509SvidTtl: has('x509SvidTtl') ? entry.x509SvidTtl : 0,
-    federatesWith: has('federatesWith') ? [...entry.federatesWith] : [],
+    federatesWith: has('federatesWith') ? [...domains] : [],
     admin: false,
     downstream: false,
     expiresAt: has('expiresAt') ? seconds(entry.expiresAt) : 0n,

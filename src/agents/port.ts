@@ -20,6 +20,7 @@ import { type Counters, type Log, Rarely } from '../telemetry/index.ts';
 import { createWire } from '../wire/index.ts';
 import { Access, actorOf } from './access.ts';
 import { agentService } from './agent-service.ts';
+import { Attachments } from './attachments.ts';
 import { type ChainLink, readLink } from './attest/chain.ts';
 import { AuthorizedEntries } from './authorized.ts';
 import { bundleService } from './bundle-service.ts';
@@ -46,6 +47,7 @@ export interface AgentPortOptions extends AgentPortParts {
   /** Seconds. */
   readonly agentTtl: number;
   readonly x509SvidTtl: number;
+  readonly jwtSvidTtl: number;
   readonly counts: AgentCounts;
   readonly counters: Counters;
   readonly clock: Clock;
@@ -58,6 +60,8 @@ export interface AgentPort {
   readonly connected: number;
   /** The connected agents whose own SVID one of these authorities signed, for as long as they may delay a taint. */
   using(authorityIds: ReadonlySet<string>): Iterable<LaggingProxy>;
+  /** Agents of Sidekey that are attached, and what they say of their streams. */
+  readonly attachments: Attachments;
   /** Ends all calls with UNAVAILABLE, and closes the connections. */
   close(): Promise<void>;
 }
@@ -111,6 +115,9 @@ class Port implements AgentPort {
   readonly #wire;
   readonly #access: Access;
   readonly #authorized: AuthorizedEntries;
+  readonly attachments: Attachments;
+  /** The ends of connections. */
+  readonly #ends = new Map<AgentPeer, Deadline>();
   readonly #owners = new Owners();
   readonly #quota: Quota;
   readonly #connects: Rates;
@@ -132,7 +139,20 @@ class Port implements AgentPort {
   #nextPeer = 1;
 
   constructor(options: AgentPortOptions, popRoots: readonly ChainLink[] | undefined) {
-    const { registry, ca, jwtSvids, clock, log, counts, counters, turns, agentTtl, x509SvidTtl, onRefused } = options;
+    const {
+      registry,
+      ca,
+      jwtSvids,
+      clock,
+      log,
+      counts,
+      counters,
+      turns,
+      agentTtl,
+      x509SvidTtl,
+      jwtSvidTtl,
+      onRefused,
+    } = options;
     this.#options = options;
     this.#roots = ca.bundle().x509Authorities;
     this.#connects = new Rates(...CONNECTS, clock);
@@ -140,6 +160,10 @@ class Port implements AgentPort {
     this.#access = new Access({ registry, clock, counts, onRefused });
     this.#authorized = new AuthorizedEntries({ registry, ca, clock });
     const shared = { registry, ca, access: this.#access, authorized: this.#authorized, counts, clock, log };
+    this.attachments = new Attachments({
+      ...{ registry, ca, access: this.#access, authorized: this.#authorized, x509SvidTtl, jwtSvidTtl, clock, log },
+      onAttached: (peer) => this.#lastAsSvid(peer),
+    });
     const attestRates = new Rates(...ATTESTATIONS, clock);
     this.#quota = new Quota(
       {
@@ -154,6 +178,7 @@ class Port implements AgentPort {
         ...entryService({ ...shared, x509SvidTtl }),
         ...svidService({ ...shared, jwtSvids }),
         ...bundleService(shared),
+        this.attachments.method,
       ],
       ...{ clock, log, turns, quota: this.#quota, sessions: SESSION },
       memory: new MemoryBudget({ memoryPerOwner: MEMORY_PER_OWNER, memory: MEMORY }, this.#owners, counters),
@@ -181,6 +206,7 @@ class Port implements AgentPort {
   }
 
   *using(authorityIds: ReadonlySet<string>): Iterable<LaggingProxy> {
+    yield* this.attachments.using(authorityIds);
     const now = this.#options.clock.now();
     for (const id of this.#tainted.keys()) if (!authorityIds.has(id)) this.#tainted.delete(id);
     for (const id of authorityIds) if (!this.#tainted.has(id)) this.#tainted.set(id, now);
@@ -213,6 +239,7 @@ class Port implements AgentPort {
     for (const socket of this.#handshaking.keys()) socket.destroy();
     await this.#wire.close(DRAIN_MS);
     for (const sockets of this.#open.values()) for (const socket of sockets) socket.destroy();
+    this.attachments.close();
     this.#authorized.close();
     await closed;
   }
@@ -296,14 +323,25 @@ class Port implements AgentPort {
     const owner = this.#owners.remote(svid?.id ?? `address ${address}`, svid === undefined);
     const peer = new AgentPeer(`agent-${this.#nextPeer++}`, socket, { owner, address, svid });
     if (svid !== undefined) this.#agents.add(peer);
-    const longest = clock.after(svid === undefined ? STRANGER_MS : LONGEST_CONNECTION_MS, () => {
-      this.#wire.retire(peer);
-    });
+    const longest = svid === undefined ? STRANGER_MS : LONGEST_CONNECTION_MS;
+    this.#ends.set(
+      peer,
+      clock.after(longest, () => this.#wire.retire(peer)),
+    );
     peer.onGone(() => {
-      longest.cancel();
+      this.#ends.get(peer)?.cancel();
+      this.#ends.delete(peer);
       this.#agents.delete(peer);
     });
     this.#wire.inject(socket, peer, new SocketReading(socket));
+  }
+
+  /** An agent of Sidekey has its push stream on the connection, until it attaches with its next SVID. */
+  #lastAsSvid(peer: AgentPeer): void {
+    if (peer.gone || peer.svid === undefined) return;
+    this.#ends.get(peer)?.cancel();
+    const end = this.#options.clock.at(peer.svid.notAfter, () => this.#wire.retire(peer));
+    this.#ends.set(peer, end);
   }
 
   /**

@@ -179,6 +179,7 @@ export class Ledger {
    * Those that were sent none are not among them. The iteration is lazy: to find out if there is one, take the first.
    */
   *lagging(trustDomain: TrustDomain, sequenceNumber: number, now: number): Iterable<LaggingProxy> {
+    yield* this.alsoLagging(sequenceNumber);
     for (const { peer, node, streams } of this.#byPeer.values()) {
       const { pid, uid } = peer.credentials;
       for (const stream of streams) {
@@ -191,6 +192,9 @@ export class Ledger {
       }
     }
   }
+
+  /** Proxies of other hosts that have not acknowledged the own domain's bundle; set if there is a port for agents. */
+  alsoLagging: (sequenceNumber: number) => Iterable<LaggingProxy> = () => [];
 
   /** The agents of other hosts that may still use such an SVID of their own; set if there is a port for them. */
   alsoUsing: (authorityIds: ReadonlySet<string>) => Iterable<LaggingProxy> = () => [];

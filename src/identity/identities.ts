@@ -7,7 +7,7 @@
 import type { Peer } from '../attest/index.ts';
 import type { Clock } from '../base/index.ts';
 import type { SvidAuthority, X509Svid } from '../ca/index.ts';
-import type { Entry, EntryChange, RegistryView } from '../registry/index.ts';
+import { type Entry, type EntryChange, isFederated, type RegistryView } from '../registry/index.ts';
 import {
   compareText,
   EVERY_DOMAIN,
@@ -450,8 +450,4 @@ function mayHaveMore(caller: Caller, types: ReadonlySet<string>): boolean | unde
     else if (known.given.some((selector) => !caller.selectors.has(formatSelector(selector)))) return true;
   }
   return more;
-}
-
-function isFederated({ federatesWith }: Pick<Entry, 'federatesWith'>, trustDomain: TrustDomain): boolean {
-  return federatesWith.some((one) => one === trustDomain || one === EVERY_DOMAIN);
 }

@@ -1,6 +1,6 @@
 /** Functions on single entries: expiry, order and equality. */
 
-import { compareText, formatSelector } from '../spiffe/index.ts';
+import { compareText, EVERY_DOMAIN, formatSelector } from '../spiffe/index.ts';
 import { ENTRY_FIELD_LIST } from './entry-fields.ts';
 import type { Entry, EntryInput, Registry } from './types.ts';
 
@@ -58,4 +58,9 @@ export function differingFields(before: Entry, after: Entry): (typeof ENTRY_FIEL
     const [one, other] = [before[key], after[key]];
     return one !== other && (typeof one !== 'object' || JSON.stringify(one) !== JSON.stringify(other));
   });
+}
+
+/** Whether callers that get the entry get the bundle of this trust domain. */
+export function isFederated({ federatesWith }: Pick<Entry, 'federatesWith'>, trustDomain: string): boolean {
+  return federatesWith.some((one) => one === trustDomain || one === EVERY_DOMAIN);
 }

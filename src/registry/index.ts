@@ -7,7 +7,7 @@ export { parseAliasHost, parseAliasTarget } from './alias-input.ts';
 export { checkSequence, parseBundleDocument, parseBundlePem, parseForeignTrustDomain } from './bundle-input.ts';
 export { isForContained } from './contained.ts';
 export type { Candidate, DecisionKind, DecisionRecord } from './decision.ts';
-export { compareAge, differingFields, isExpired, storedAs, TwinFinder } from './entry.ts';
+export { compareAge, differingFields, isExpired, isFederated, storedAs, TwinFinder } from './entry.ts';
 export { type EntryFault, type EntryFaultsParts, entryFaults } from './entry-faults.ts';
 export {
   ENTRY_FIELD_LIST,
@@ -17,7 +17,7 @@ export {
   type Flag,
 } from './entry-fields.ts';
 export { parseEntryInput, parseEntryInputs, parseEntryPatch, readEntryInputs } from './entry-input.ts';
-export { entryToJson } from './entry-json.ts';
+export { entryFromJson, entryToJson } from './entry-json.ts';
 export { PAGE_TOKEN, PAGE_TOKEN_RULE, snakeCase } from './entry-names.ts';
 export { isReservedSegment } from './entry-readers.ts';
 export type { EntryRules } from './entry-rules.ts';

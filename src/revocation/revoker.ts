@@ -12,7 +12,7 @@ import type { IssuanceStore, Revocations } from '../registry/index.ts';
 import type { TrustDomain } from '../spiffe/index.ts';
 import type { Log } from '../telemetry/index.ts';
 import { holdersOf, proxiesOf } from './proxies.ts';
-import type { RevocationOutcome, RevocationTarget, RevokeOptions, Revoker } from './types.ts';
+import type { Fleet, RevocationOutcome, RevocationProxy, RevocationTarget, RevokeOptions, Revoker } from './types.ts';
 
 export interface RevokerParts {
   readonly trustDomain: TrustDomain;
@@ -24,6 +24,8 @@ export interface RevokerParts {
   >;
   readonly identities: Pick<Identities, 'replaceRevoked'>;
   readonly ledger: Pick<Ledger, 'connections'>;
+  /** The agents of other hosts; undefined: there are none. */
+  readonly fleet: () => Fleet | undefined;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -88,7 +90,9 @@ export class LocalRevoker implements Revoker {
       changed = await revocations.add(wanted, by);
       const reissued = identities.replaceRevoked();
       const ids = new Set(found.map(({ spiffeId }) => spiffeId));
-      if (!immediately && (reissued.length > 0 || areHeld)) replaced = await this.#awaitHolders(reissued, ids);
+      const others = this.#parts.fleet()?.holders(ids).size ?? 0;
+      if (!immediately && (reissued.length > 0 || areHeld || others > 0))
+        replaced = await this.#awaitHolders(reissued, ids);
     } finally {
       for (const { serial } of found) this.#held.delete(serial);
     }
@@ -112,8 +116,23 @@ export class LocalRevoker implements Revoker {
   }
 
   proxies(): ReturnType<Revoker['proxies']> {
-    const { ledger, trustDomain, clock, ca } = this.#parts;
-    return proxiesOf(ledger, trustDomain, ca.bundle().sequenceNumber, clock.now());
+    const { ca } = this.#parts;
+    return this.#proxies(ca.bundle().sequenceNumber);
+  }
+
+  /** Those of this host, then one line for each agent of another one. */
+  #proxies(sequenceNumber: number): RevocationProxy[] {
+    const { ledger, trustDomain, clock, fleet } = this.#parts;
+    const here = proxiesOf(ledger, trustDomain, sequenceNumber, clock.now());
+    const elsewhere = [...(fleet()?.revocations(sequenceNumber) ?? [])];
+    const lines = elsewhere.map(({ agent, ...state }) => ({
+      pid: 0,
+      uid: 0,
+      node: agent,
+      name: trustDomain,
+      ...state,
+    }));
+    return [...here, ...lines];
   }
 
   /** Removes revocations of certificates that have ended. */
@@ -150,14 +169,15 @@ export class LocalRevoker implements Revoker {
     reissued: readonly Promise<unknown>[],
     spiffeIds: ReadonlySet<string>,
   ): Promise<RevocationOutcome['replaced']> {
-    const { ledger, clock, revocations } = this.#parts;
+    const { ledger, clock, revocations, fleet } = this.#parts;
     const isRevoked = (serial: string) => revocations.get(serial) !== undefined;
-    const asked = reissued.length;
+    const elsewhere = () => fleet()?.holders(spiffeIds) ?? new Set<string>();
+    const asked = Math.max(reissued.length, elsewhere().size);
     const end = performance.now() + HOLDERS_MS;
     await Promise.race([Promise.allSettled(reissued), delay(HOLDERS_MS, undefined, { ref: false })]);
     const holders = () => holdersOf(ledger, spiffeIds, isRevoked, clock.now());
-    await until(() => holders().size === 0, end - performance.now());
-    return { asked, acknowledged: asked - Math.min(asked, holders().size) };
+    await until(() => holders().size + elsewhere().size === 0, end - performance.now());
+    return { asked, acknowledged: asked - Math.min(asked, holders().size + elsewhere().size) };
   }
 
   async #publish({ waitMs = WAIT_MS }: Pick<RevokeOptions, 'waitMs'>) {
@@ -165,8 +185,7 @@ export class LocalRevoker implements Revoker {
     const wanted = revocations.all().filter(({ serial }) => !this.#held.has(serial));
     const number = await ca.setRevoked(wanted);
     const publishedAt = clock.now();
-    const { ledger, trustDomain } = this.#parts;
-    const proxies = () => proxiesOf(ledger, trustDomain, number, clock.now());
+    const proxies = () => this.#proxies(number);
     await until(() => proxies().every(({ state }) => state !== 'waiting'), waitMs);
     return { publishedAt, proxies: proxies() };
   }

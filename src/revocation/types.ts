@@ -17,8 +17,19 @@ export interface RevokeOptions {
   readonly waitMs?: number;
 }
 
+/** What is known of the streams of other hosts, by their agents. */
+export interface Fleet {
+  /** Those of these SPIFFE IDs of which a stream may still use a revoked SVID. */
+  holders(spiffeIds: ReadonlySet<string>): Set<string>;
+  /** What the streams of each agent do with the bundle of this number. */
+  revocations(
+    sequenceNumber: number,
+  ): Iterable<Pick<RevocationProxy, 'state' | 'since' | 'rejection'> & { readonly agent: string }>;
+}
+
 /** What a connected proxy does with the present lists. */
 export interface RevocationProxy {
+  /** 0 for an agent of another host, which stands for all its streams. */
   readonly pid: number;
   readonly uid: number;
   /** Its node ID. */

@@ -1,25 +1,30 @@
 /** The agent port, as the settings have it. */
 
-import { type AgentPortParts, openAgentPort } from '../agents/index.ts';
+import { type AgentPortParts, type Attachments, openAgentPort } from '../agents/index.ts';
 import type { Ledger } from '../delivery/index.ts';
 import { type Entry, everyEntry, type Registry } from '../registry/index.ts';
 import type { Log } from '../telemetry/index.ts';
 import type { StartContext } from './start-context.ts';
+
+/** The attached agents; undefined while there is no port for them. */
+export type Fleet = Pick<Attachments, 'list' | 'holders' | 'revocations' | 'ask'>;
 
 /** Listens if the settings say so. @throws ERR_CONFIG, ERR_SOCKET */
 export async function listenForAgents(
   { config, clock, log, parts, meters: { agents: counts, counters } }: StartContext,
   ledger: Ledger,
   given: AgentPortParts,
-): Promise<void> {
-  const { agentListen: listen, agentX509popCa: popCaFile, agentTtl, x509SvidTtl } = config;
-  if (listen === undefined) return;
+): Promise<Fleet | undefined> {
+  const { agentListen: listen, agentX509popCa: popCaFile, agentTtl, x509SvidTtl, jwtSvidTtl } = config;
+  if (listen === undefined) return undefined;
   warnOfParents(given.registry, log);
-  const settings = { listen, popCaFile, agentTtl, x509SvidTtl };
+  const settings = { listen, popCaFile, agentTtl, x509SvidTtl, jwtSvidTtl };
   const port = parts.own(await openAgentPort({ ...given, ...settings, counts, counters, clock, log }));
   ledger.alsoUsing = (authorityIds) => port.using(authorityIds);
+  ledger.alsoLagging = (sequenceNumber) => port.attachments.lagging(sequenceNumber);
   const { address, port: number } = port.address;
   log.info({ address, port: number, x509pop: popCaFile !== undefined }, 'agents of other hosts may attach');
+  return port.attachments;
 }
 
 /** Number of entries in one line. */

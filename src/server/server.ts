@@ -19,7 +19,7 @@ import type { Registry } from '../registry/index.ts';
 import { LocalRevoker } from '../revocation/index.ts';
 import { createLog, droppedLogLines, LogCounts } from '../telemetry/index.ts';
 import { adminCaller } from './admin-caller.ts';
-import { listenForAgents } from './agents.ts';
+import { type Fleet, listenForAgents } from './agents.ts';
 import { meantSelector, whyNoCallerHas } from './attestors.ts';
 import { Backups } from './backup.ts';
 import { openCallers } from './callers.ts';
@@ -179,8 +179,10 @@ async function start(
   const warningsOf = entryWarnings({ config, attestors, registry, clock });
   if (declared !== undefined) await warnOfDeclared(declared, warningsOf, registry, log);
 
+  let fleet: Fleet | undefined;
   const revoker = parts.own(
     new LocalRevoker({
+      fleet: () => fleet,
       ...{ trustDomain, ca, identities, ledger, clock, log },
       revocations: registry.revocations,
       issuances: store.issuances,
@@ -292,7 +294,7 @@ async function start(
     ...{ ca, registry, tls: endpointTls, maxConnections: plan.adminConnections },
   });
   const maxConnections = plan.agentConnections;
-  await listenForAgents(context, ledger, { registry, ca, jwtSvids, turns, maxConnections, onRefused });
+  fleet = await listenForAgents(context, ledger, { registry, ca, jwtSvids, turns, maxConnections, onRefused });
   await mayGoOn();
   await callers.listen();
   warnOfAssumed(config, log);

@@ -1,0 +1,190 @@
+/** The attached agents of Sidekey: tells them of changes, and answers for their streams. */
+
+import { type Clock, printable, SidekeyError } from '../base/index.ts';
+import type { CertificateAuthority, LaggingProxy } from '../ca/index.ts';
+import type { Registry } from '../registry/index.ts';
+import type { Log } from '../telemetry/index.ts';
+import { type Method, Status, StatusError } from '../wire/index.ts';
+import type { Access } from './access.ts';
+import { type AgentAnswer, Attached, type AttachedParts } from './attached.ts';
+import type { AuthorizedEntries } from './authorized.ts';
+import type { AgentPeer } from './peer.ts';
+
+export interface AttachmentsParts {
+  readonly registry: Registry;
+  readonly ca: AttachedParts['ca'] & Pick<CertificateAuthority, 'onBundleChange' | 'onMove' | 'onReplaced'>;
+  readonly access: Access;
+  readonly authorized: AuthorizedEntries;
+  /** In seconds, for entries without one. */
+  readonly x509SvidTtl: number;
+  readonly jwtSvidTtl: number;
+  /** Called with the peer of each agent that has attached: its connection may last as long as its SVID. */
+  readonly onAttached: (peer: AgentPeer) => void;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** What an attached agent does with revocation lists. */
+export interface AgentRevocations {
+  readonly agent: string;
+  readonly state: 'refusing' | 'informed' | 'waiting' | 'unreachable';
+  /** Since when it refuses, in milliseconds since the epoch. */
+  readonly since: number | undefined;
+  readonly rejection: string | undefined;
+}
+
+/** An attached agent, for people. */
+export interface AttachedAgent {
+  readonly id: string;
+  readonly version: string;
+  readonly host: string;
+  readonly address: string;
+  /** Milliseconds since the epoch. */
+  readonly since: number;
+  readonly connections: number;
+  readonly streams: number;
+  /** Streams that have not acknowledged the newest bundle. */
+  readonly waiting: number;
+}
+
+const PATH = '/sidekey.agent.v1.Agents/Attach';
+/** An agent that has been sent a bundle and does not report is not waited for any longer. */
+const SILENT_MS = 60_000;
+
+export class Attachments {
+  readonly #parts: AttachmentsParts;
+  readonly #all = new Map<string, Attached>();
+  readonly #stops: (() => void)[];
+  /** The newest bundle that somebody has asked about, and since when. */
+  #asked = { sequenceNumber: 0, since: 0 };
+
+  constructor(parts: AttachmentsParts) {
+    const { registry, ca } = parts;
+    this.#parts = parts;
+    const stale = () => {
+      for (const one of this.#all.values()) one.stale();
+    };
+    this.#stops = [
+      registry.agents.onChange((id) => this.#all.get(id)?.check()),
+      registry.federatedBundles.onChange(stale),
+      registry.aliases.onChange(stale),
+      registry.revocations.onChange(() => {
+        for (const one of [...this.#all.values()]) one.check();
+        stale();
+      }),
+      ca.onBundleChange(stale),
+      ca.onMove(stale),
+      ca.onReplaced(() => {
+        for (const one of this.#all.values()) one.replaced();
+      }),
+    ];
+  }
+
+  get method(): Method<AgentPeer> {
+    const { onAttached, log, ...parts } = this.#parts;
+    const callbacks: Pick<AttachedParts, 'onGreeting' | 'onReport' | 'onClosed'> = {
+      onGreeting: (attached) => {
+        const { id, host, version, peer } = attached;
+        const former = this.#all.get(id);
+        this.#all.set(id, attached);
+        former?.end(new StatusError(Status.ABORTED, `the agent has attached again, from ${peer.address}`));
+        onAttached(peer);
+        const said = { agent: id, host, version, address: peer.address };
+        if (former === undefined || former.peer.address === peer.address) log.info(said, 'an agent has attached');
+        else log.warn({ ...said, former: former.peer.address }, 'an agent has attached from another address');
+      },
+      onReport: () => undefined,
+      onClosed: (attached) => {
+        if (this.#all.get(attached.id) !== attached) return;
+        this.#all.delete(attached.id);
+        log.info({ agent: attached.id, address: attached.peer.address }, 'an agent has gone');
+      },
+    };
+    return { path: PATH, kind: 'bidirectional', open: (stream) => new Attached(stream, { ...parts, ...callbacks }) };
+  }
+
+  close(): void {
+    for (const stop of this.#stops) stop();
+  }
+
+  *list(): Iterable<AttachedAgent> {
+    for (const { id, version, host, peer, since, report } of this.#all.values()) {
+      const { connections = 0, streams = 0, waiting = 0 } = report ?? {};
+      yield { id, version, host, address: peer.address, since, connections, streams, waiting };
+    }
+  }
+
+  /** Streams of agents that have not acknowledged the bundle with this number, or a later one. Lazy. */
+  *lagging(sequenceNumber: number): Iterable<LaggingProxy> {
+    const now = this.#parts.clock.now();
+    if (sequenceNumber > this.#asked.sequenceNumber) this.#asked = { sequenceNumber, since: now };
+    for (const { id, report, since } of this.#all.values()) {
+      const row = { pid: 0, uid: 0, node: id, name: id, rejection: undefined };
+      if (report === undefined || report.bundle < BigInt(sequenceNumber)) {
+        if (now - Math.max(since, this.#asked.since) < SILENT_MS) yield row;
+      } else if (report.acknowledged < BigInt(sequenceNumber)) {
+        if (report.lagging.length === 0) yield row;
+        for (const { pid, uid, node, name, rejection } of report.lagging) {
+          const text = rejection === '' ? undefined : printable(rejection);
+          yield {
+            pid,
+            uid,
+            node: printable(node === '' ? id : `${id} ${node}`),
+            name: printable(name),
+            rejection: text,
+          };
+        }
+      }
+    }
+  }
+
+  /** Agents with streams that may still use an SVID that one of these authorities signed. Lazy. */
+  *using(authorityIds: ReadonlySet<string>): Iterable<LaggingProxy> {
+    for (const { id, report } of this.#all.values()) {
+      if (!report?.authoritiesInUse.some((one) => authorityIds.has(one))) continue;
+      yield { pid: 0, uid: 0, node: id, name: id, rejection: undefined };
+    }
+  }
+
+  /**
+   * Those of these SPIFFE IDs of which a stream of an agent may still use a revoked SVID, or of which it is not known.
+   */
+  holders(spiffeIds: ReadonlySet<string>): Set<string> {
+    const found = new Set<string>();
+    for (const { report, revision, entries } of this.#all.values()) {
+      if (report !== undefined && report.revocations >= revision && revision > 0n) {
+        for (const id of report.revokedInUse) if (spiffeIds.has(id)) found.add(id);
+      } else {
+        for (const { spiffeId } of entries.values()) if (spiffeIds.has(spiffeId)) found.add(spiffeId);
+      }
+    }
+    return found;
+  }
+
+  /** What each agent does with the bundle of this number. Agents without streams have no part in it. */
+  *revocations(sequenceNumber: number): Iterable<AgentRevocations> {
+    for (const { id: agent, report, acknowledgedAt } of this.#all.values()) {
+      if (report === undefined || report.streams === 0) continue;
+      const { refusing, informed, waiting, unreachable, bundle, acknowledged, lagging } = report;
+      const isBehind = bundle < BigInt(sequenceNumber) || (acknowledged < BigInt(sequenceNumber) && waiting > 0);
+      const rejection = lagging.find((one) => one.rejection !== '')?.rejection;
+      if (isBehind && refusing + informed + waiting > 0) {
+        yield { agent, state: 'waiting', since: undefined, rejection: rejection && printable(rejection) };
+      } else if (refusing > 0) yield { agent, state: 'refusing', since: acknowledgedAt, rejection: undefined };
+      else if (informed > 0) yield { agent, state: 'informed', since: acknowledgedAt, rejection: undefined };
+      else if (unreachable > 0) yield { agent, state: 'unreachable', since: undefined, rejection: undefined };
+    }
+  }
+
+  /** Asks an agent a GET of its admin API. @throws ERR_AGENT_AWAY */
+  async ask(agentId: string, path: string): Promise<AgentAnswer> {
+    const attached = this.#all.get(agentId);
+    const away = (why: string) => new SidekeyError('ERR_AGENT_AWAY', `the agent ${agentId} cannot be asked: ${why}`);
+    if (attached === undefined) throw away('it is not attached, or is not one of Sidekey');
+    try {
+      return await attached.ask(path);
+    } catch (error) {
+      throw away((error as Error).message);
+    }
+  }
+}
