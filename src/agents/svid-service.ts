@@ -58,7 +58,7 @@ export function svidService(parts: SvidServiceParts): Method<AgentPeer>[] {
   const rates = new Rates(MOST_BURST, MOST_AT_ONCE, clock);
   const renderedIds = new RenderedIds({ registry, clock });
   const orderOf = (agentId: string, view: View, { entryId, csr }: BatchParam): Order => {
-    const entry = view.entries.get(entryId);
+    const entry = view.all.get(entryId);
     if (entry === undefined) return NO_ENTRY;
     try {
       const spiffeId =
@@ -77,7 +77,7 @@ export function svidService(parts: SvidServiceParts): Method<AgentPeer>[] {
     if ('code' in order) return failed(order.code, order.why);
     const { entry, request } = order;
     // Meanwhile the entry may have been taken from the agent, or the rendered ID given to another entry.
-    const isStill = view.entries.get(entry.id) === entry;
+    const isStill = view.all.get(entry.id) === entry;
     const isTaken = templateOf(entry) !== undefined && registry.names(request.spiffeId);
     if (made === undefined || !isStill || isTaken) return failed(NO_ENTRY.code, NO_ENTRY.why);
     if ('svid' in made) {
@@ -133,7 +133,7 @@ export function svidService(parts: SvidServiceParts): Method<AgentPeer>[] {
         const { agent, svid } = await access.require(call);
         const view = authorized.view(agent.id);
         try {
-          const entry = view.entries.get(entryId);
+          const entry = view.all.get(entryId);
           if (entry === undefined) throw new StatusError(NO_ENTRY.code, NO_ENTRY.why);
           if (templateOf(entry) !== undefined) throw new StatusError(Status.UNIMPLEMENTED, NO_TOKEN);
           const spiffeId = entry.spiffeId as SpiffeId;
