@@ -19,6 +19,7 @@ import { explain } from './figures/explain.ts';
 import { federationPolls } from './figures/federation.ts';
 import { firstSecret } from './figures/first-secret.ts';
 import { firstService } from './figures/first-service.ts';
+import { fleetAgents, fleetEntry, fleetKills, fleetRevocation } from './figures/fleet.ts';
 import { heldNames } from './figures/held-names.ts';
 import { hostile } from './figures/hostile.ts';
 import { hostileAdmin } from './figures/hostile-admin.ts';
@@ -46,6 +47,10 @@ const BENCHES: Readonly<Record<string, (cleanup: Cleanup) => Promise<Figure[]>>>
   'first-service': firstService,
   'first-secret': firstSecret,
   'federation-polls': federationPolls,
+  'fleet-entry': fleetEntry,
+  'fleet-revocation': fleetRevocation,
+  'fleet-agents': fleetAgents,
+  'fleet-kills': fleetKills,
   'entry-to-envoy': entryToEnvoy,
   'entry-to-go-spiffe': entryToGoSpiffe,
   'entry-to-spire': entryToSpire,

@@ -14,7 +14,7 @@ import { addBundleRoutes } from './bundles.ts';
 import { type AdminCa, addCaRoutes } from './ca.ts';
 import { addDecisionRoutes } from './decisions.ts';
 import { addDeclaredRoutes } from './declared.ts';
-import { addDoctorRoutes, type SelfKnowledge } from './doctor.ts';
+import { addDoctorRoutes, doctorReport, type SelfKnowledge } from './doctor.ts';
 import { addEntryRoutes } from './entries.ts';
 import { addPreviewRoutes } from './entry-preview.ts';
 import type { EventReaders } from './event-readers.ts';
@@ -81,7 +81,7 @@ export function createApp(options: AppOptions): FastifyInstance {
   addIssuanceRoutes(app, options);
   addAuditRoutes(app, options.audit);
   addExplainRoutes(app, { ...options, ...options.explain });
-  addDoctorRoutes(app, options);
+  addDoctorRoutes(app, () => doctorReport(options));
   addBackupRoutes(app, options, byOf);
   addEventRoutes(app, options.eventReaders, options.sessions);
   addTokenRoutes(app, options, byOf);

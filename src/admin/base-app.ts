@@ -46,8 +46,8 @@ export interface BaseOptions {
   readonly onRefused: (refusal: Refusal) => void;
   /** Host names that TCP callers may use, in addition to the loopback names. */
   readonly hosts: readonly string[];
-  /** Where a path is that is not here; undefined: nowhere. */
-  readonly elsewhere?: (path: string) => string | undefined;
+  /** The error for a request that is answered elsewhere; undefined: nowhere. */
+  readonly elsewhere?: (method: string, path: string) => SidekeyError | undefined;
 }
 
 export interface Base {
@@ -186,8 +186,8 @@ function notFound(
 ): SidekeyError {
   const path = pathOf(url);
   const methods = methodsOf(path, routes);
-  const other = elsewhere?.(path);
-  if (other !== undefined) return new SidekeyError('ERR_NOT_FOUND', other);
+  const other = elsewhere?.(method, path);
+  if (other !== undefined) return other;
   if (methods.length === 0) return new SidekeyError('ERR_NOT_FOUND', `there is no ${path} here`);
   reply.header('allow', methods.join(', '));
   return new SidekeyError('ERR_METHOD_NOT_ALLOWED', `${path} has ${methods.join(', ')}, not ${method}`);

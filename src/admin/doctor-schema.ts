@@ -329,6 +329,36 @@ export const DOCTOR = titled(
         ),
         { description: 'trust domains that entries federate with, and whose bundles are not set' },
       ),
+      agent: {
+        ...maybe(
+          Type.Object(
+            {
+              state: Type.Enum(['starting', 'connected', 'away']),
+              since: MaybeTimestamp,
+              servers: Type.Array(Type.String(), { description: 'host:port of each, from the settings' }),
+              server: {
+                ...MaybeText,
+                description: 'host:port of the one that is connected, or was last; null: none was',
+              },
+              kind: Type.Union([Type.Literal('sidekey'), Type.Literal('spire'), Type.Null()]),
+              server_version: { ...MaybeText, description: 'of a Sidekey server' },
+              problem: {
+                ...MaybeText,
+                description: 'why the server is away, or why the last request of the agent for itself failed',
+              },
+              spiffe_id: { ...MaybeText, description: 'of the agent; null: it has not joined yet' },
+              svid_expires_at: { ...MaybeTimestamp, description: "of the agent's own SVID" },
+              first_end_at: { ...MaybeTimestamp, description: 'when the first SVID in use by a workload ends' },
+              joined_insecurely: {
+                ...Type.Boolean(),
+                description: 'the server was not verified when the agent joined (--insecure-bootstrap)',
+              },
+            },
+            CLOSED,
+          ),
+        ),
+        description: 'the connection of an agent to its server; null: this is a server',
+      },
       entries: Type.Object(
         {
           total: Count,

@@ -10,6 +10,7 @@ import type { Federation } from '../federation/index.ts';
 import { type Decisions, type Identities, withheldEntries } from '../identity/index.ts';
 import {
   bundleEnd,
+  type EntriesView,
   type Entry,
   type EntryFault,
   type EntryFaultsParts,
@@ -71,16 +72,27 @@ export interface SelfKnowledge {
   readonly usage: () => DoctorJson['usage'];
 }
 
-export interface DoctorRoutesParts {
-  readonly self: SelfKnowledge;
-  readonly ca: Pick<CertificateAuthority, 'authorities' | 'upstream' | 'revocationLists' | 'whyNotRevocable'>;
-  readonly registry: Registry;
+/** What a server and an agent can say of themselves and of their host. */
+export interface HostReportParts {
+  readonly self: Omit<SelfKnowledge, 'issuances'> & { readonly issuances: Pick<IssuanceStore, 'issuedOf'> };
+  readonly registry: Pick<EntriesView, 'trustDomain' | 'size' | 'get' | 'list' | 'bySpiffeId' | 'spiffeIds'> & {
+    readonly federatedBundles: { get(trustDomain: string): unknown };
+  };
   readonly decisions: Pick<Decisions, 'list'>;
-  readonly federation: Pick<Federation, 'list'>;
   readonly explain: { readonly identities: Pick<Identities, 'withheld' | 'unrendered'> };
   readonly clock: Clock;
   readonly version: string;
 }
+
+export interface DoctorReportParts extends HostReportParts {
+  readonly self: SelfKnowledge;
+  readonly ca: Pick<CertificateAuthority, 'authorities' | 'upstream' | 'revocationLists' | 'whyNotRevocable'>;
+  readonly registry: Registry;
+  readonly federation: Pick<Federation, 'list'>;
+}
+
+/** What only the keeper of the authorities knows. */
+type OfServer = 'authorities' | 'upstream' | 'revocation' | 'last_issued_at' | 'relationships' | 'agent';
 
 /** Maximum number of entries that are named per kind of fault. */
 const SAMPLE = 5;
@@ -89,7 +101,7 @@ const USERS = 'whether the users that entries name can connect to the pipe';
 /** The maximum number of users that are checked. */
 const MAX_USERS = 200;
 
-export function addDoctorRoutes(app: FastifyInstance, parts: DoctorRoutesParts): void {
+export function addDoctorRoutes(app: FastifyInstance, report: () => Promise<DoctorJson>): void {
   app.get(
     '/v1/doctor',
     {
@@ -99,15 +111,34 @@ export function addDoctorRoutes(app: FastifyInstance, parts: DoctorRoutesParts):
         response: { 200: DOCTOR },
       },
     },
-    () => doctorReport(parts),
+    report,
   );
 }
 
 /** What the server knows of itself. @throws ERR_STORE */
-export async function doctorReport(parts: DoctorRoutesParts): Promise<DoctorJson> {
-  const { self, ca, registry, clock, version } = parts;
-  const now = clock.now();
+export async function doctorReport(parts: DoctorReportParts): Promise<DoctorJson> {
+  const { self, ca, registry, federation } = parts;
   const [newest] = await self.issuances.newest({ limit: 1 });
+  return {
+    ...(await hostReport(parts)),
+    ...listAuthorities(ca),
+    revocation: {
+      revoked: registry.revocations.size,
+      lists: ca.revocationLists().map(({ authorityId, nextUpdate }) => {
+        return { authority_id: authorityId, next_update: time(nextUpdate) };
+      }),
+      why_not: ca.whyNotRevocable() ?? null,
+    },
+    last_issued_at: newest === undefined ? null : time(newest.issuedAt),
+    relationships: relationshipsOf(federation),
+    agent: null,
+  };
+}
+
+/** @throws ERR_STORE */
+export async function hostReport(parts: HostReportParts): Promise<Omit<DoctorJson, OfServer>> {
+  const { self, registry, clock, version } = parts;
+  const now = clock.now();
   const { unseen, ...looked } = await self.look();
   const { unfinished, ...requirements } = await requirementsOf(parts, now);
   return {
@@ -118,20 +149,10 @@ export async function doctorReport(parts: DoctorRoutesParts): Promise<DoctorJson
     uid: process.geteuid!(),
     ...looked,
     unseen: unfinished === undefined ? unseen : [...unseen, { what: USERS, error: unfinished }],
-    ...listAuthorities(ca),
-    revocation: {
-      revoked: registry.revocations.size,
-      lists: ca.revocationLists().map(({ authorityId, nextUpdate }) => {
-        return { authority_id: authorityId, next_update: time(nextUpdate) };
-      }),
-      why_not: ca.whyNotRevocable() ?? null,
-    },
-    last_issued_at: newest === undefined ? null : time(newest.issuedAt),
     usage: self.usage(),
     unseen_callers: await unseenCallers(parts.decisions),
     withheld: await withheldOf(parts, now),
     unrendered: await unrenderedOf(parts),
-    relationships: relationshipsOf(parts.federation),
     entries: await entriesOf(parts, now),
     ...requirements,
   };
@@ -139,7 +160,7 @@ export async function doctorReport(parts: DoctorRoutesParts): Promise<DoctorJson
 
 const WORST_FIRST = ['revoked', 'stale-bootstrap', 'failing'] as const;
 
-function relationshipsOf(federation: DoctorRoutesParts['federation']): DoctorJson['relationships'] {
+function relationshipsOf(federation: DoctorReportParts['federation']): DoctorJson['relationships'] {
   const all = federation.list();
   const troubled = WORST_FIRST.flatMap((state) =>
     all.filter(({ status }) => status.state === state).map((view) => ({ ...view, state })),
@@ -158,7 +179,7 @@ function relationshipsOf(federation: DoctorRoutesParts['federation']): DoctorJso
 }
 
 async function withheldOf(
-  { explain: { identities }, decisions, registry, self }: DoctorRoutesParts,
+  { explain: { identities }, decisions, registry, self }: HostReportParts,
   now: number,
 ): Promise<DoctorJson['withheld']> {
   const entries = await withheldEntries({ identities, decisions, registry }, now);
@@ -180,7 +201,7 @@ async function withheldOf(
 }
 
 /** The templates that connected callers match, but that are not rendered for them; by entry and reason. */
-async function unrenderedOf({ explain: { identities }, self }: DoctorRoutesParts): Promise<DoctorJson['unrendered']> {
+async function unrenderedOf({ explain: { identities }, self }: HostReportParts): Promise<DoctorJson['unrendered']> {
   const found = new Map<string, { entry: Entry; why: string; callers: number; pids: number[] }>();
   for (const { entry, why, callers, pids } of identities.unrendered()) {
     const key = `${entry.id} ${why}`;
@@ -203,7 +224,7 @@ async function unrenderedOf({ explain: { identities }, self }: DoctorRoutesParts
   return { count: found.size, sample };
 }
 
-async function entriesOf({ registry, self }: DoctorRoutesParts, now: number): Promise<DoctorJson['entries']> {
+async function entriesOf({ registry, self }: HostReportParts, now: number): Promise<DoctorJson['entries']> {
   const none = (): Faults => ({ count: 0, sample: [] });
   const faults = { reserved: none(), expired: none(), unproducible: none(), shadowed: none(), 'never-issued': none() };
   const issued = await issuedOf([...new Set(registry.spiffeIds())], self.issuances);
@@ -238,7 +259,7 @@ async function entriesOf({ registry, self }: DoctorRoutesParts, now: number): Pr
 }
 
 /** Returns a function that gives the source of each of these entries, and its place in the entries file. */
-async function placesOf(entries: readonly Entry[], { entriesFile: file }: SelfKnowledge) {
+async function placesOf(entries: readonly Entry[], { entriesFile: file }: HostReportParts['self']) {
   const declared = entries.filter(({ source }) => source === FILE_SOURCE);
   const places = file === undefined ? undefined : await declaredLines(file, declared);
   return ({ id, source }: Entry) => ({
@@ -255,7 +276,7 @@ function note(faults: Faults, fault: EntryFault): void {
 
 /** Finds what entries lack: users that can connect to the pipe, and bundles of the domains that the entries federate with. */
 async function requirementsOf(
-  { registry, self }: DoctorRoutesParts,
+  { registry, self }: HostReportParts,
   now: number,
 ): Promise<Pick<DoctorJson, 'unreachable_users' | 'unset_bundles'> & Pick<UnreachableUsers, 'unfinished'>> {
   const byUid = new Map<number, Entry>();
@@ -292,7 +313,7 @@ async function requirementsOf(
 }
 
 /** The users that an entry names. */
-function uidsOf({ selectors }: Entry, { uidOf }: SelfKnowledge): number[] {
+function uidsOf({ selectors }: Entry, { uidOf }: HostReportParts['self']): number[] {
   return selectors.flatMap(({ type, value, negated }) => {
     if (type !== 'unix' || negated === true) return [];
     if (value.startsWith('uid:')) return [Number(value.slice('uid:'.length))];

@@ -6,7 +6,7 @@ import type { Clock, IssuanceRecord, Revocation } from '../base/index.ts';
 import type { AuthorityMove, CertificateAuthority } from '../ca/index.ts';
 import type { Ledger, StreamEvent } from '../delivery/index.ts';
 import type { Federation, RelationshipMove } from '../federation/index.ts';
-import type { Entry, EntryChange, FederatedBundle, Registry } from '../registry/index.ts';
+import type { EntriesView, Entry, EntryChange, FederatedBundle, Registry } from '../registry/index.ts';
 import type { Counters } from '../telemetry/index.ts';
 import type { Requester } from './access.ts';
 import { EventReaders, type Tell } from './event-readers.ts';
@@ -38,7 +38,11 @@ export interface EventSources {
 
 const MEDIA_TYPE = 'text/event-stream';
 
-export function addEventRoutes(app: FastifyInstance, readers: EventReaders, sessions: PageSessions): void {
+export function addEventRoutes(
+  app: FastifyInstance,
+  readers: EventReaders,
+  sessions: Pick<PageSessions, 'hold'>,
+): void {
   app.get(
     '/v1/events',
     {
@@ -65,7 +69,11 @@ export function untilOf(requester: Requester | undefined): number {
 }
 
 /** A session is not idle while it has a stream of events open. */
-export function holdSession(sessions: PageSessions, requester: Requester | undefined, response: ServerResponse): void {
+export function holdSession(
+  sessions: Pick<PageSessions, 'hold'>,
+  requester: Requester | undefined,
+  response: ServerResponse,
+): void {
   if (requester?.kind !== 'session') return;
   response.req.socket.once('close', sessions.hold(requester.id));
 }
@@ -107,11 +115,33 @@ export function createEventReaders({
   });
 }
 
+/** The same of an agent: events about its streams and its entries. */
+export function createAgentEventReaders({
+  ledger,
+  registry,
+  clock,
+  counters,
+}: Pick<EventSources, 'ledger' | 'clock' | 'counters'> & {
+  readonly registry: Pick<EntriesView, 'get' | 'onChange'>;
+}): EventReaders {
+  return new EventReaders(clock, counters, (tell) => {
+    const stops = [
+      ledger.watch((event) => tell(event.type, streamEvent(event))),
+      registry.onChange((changes) => {
+        for (const change of changes) tellChange(change, registry, clock.now(), tell);
+      }),
+    ];
+    return () => {
+      for (const stop of stops) stop();
+    };
+  });
+}
+
 function streamEvent({ at, stream, pid, uid, node, names, detail }: StreamEvent): StreamEventJson {
   return { at: time(at), stream, pid, uid, node_id: node ?? null, names: [...names], detail: detail ?? null };
 }
 
-function tellChange({ before, after }: EntryChange, registry: EventSources['registry'], now: number, tell: Tell): void {
+function tellChange({ before, after }: EntryChange, registry: Pick<EntriesView, 'get'>, now: number, tell: Tell): void {
   if (after !== undefined) tell(before === undefined ? 'entry_created' : 'entry_changed', entryEvent(after, now));
   else if (before !== undefined) {
     // An expired entry stays stored.

@@ -144,6 +144,10 @@ export const EXPLANATION = titled(
         ...MaybeText,
         description: 'what to consider before running a command, or why an expected command is missing',
       },
+      server: {
+        ...MaybeText,
+        description: 'host:port of the server on which the commands change something; null: of this one',
+      },
     },
     CLOSED,
   ),

@@ -37,6 +37,8 @@ export interface ExplainRoutesParts {
   readonly ledger: Pick<Ledger, 'connections'>;
   readonly self: { readonly entriesFile: string | undefined };
   readonly clock: Clock;
+  /** On an agent: the server that keeps the entries. */
+  readonly agent?: () => { readonly server: string; readonly agentId: string | undefined };
 }
 
 /** The reason why an assumed caller counts as contained. */
@@ -89,7 +91,8 @@ export function addExplainRoutes(app: FastifyInstance, parts: ExplainRoutesParts
       const lapses = inspection === undefined ? [] : parts.identities.lapsesOf(inspection.credentials.pid);
       const note = [...lapses, explanation.note].filter((one) => one !== undefined).join('; ');
       const subject = inspection && processToJson(inspection, parts);
-      return toJson({ ...explanation, note: note === '' ? undefined : note }, inspection, subject, now);
+      const json = toJson({ ...explanation, note: note === '' ? undefined : note }, inspection, subject, now);
+      return parts.agent === undefined ? json : onServer(json, parts.agent());
     },
   );
 }
@@ -202,7 +205,21 @@ function toJson(
     near: near.map(missToJson),
     fixes: [...fixes],
     note: note ?? null,
+    server: null,
   };
+}
+
+/** The explanation of an agent: the commands are for its server, and new entries for this agent. */
+function onServer(
+  json: ExplanationJson,
+  { server, agentId }: ReturnType<NonNullable<ExplainRoutesParts['agent']>>,
+): ExplanationJson {
+  const parent = agentId === undefined ? '' : ` --parent-id ${agentId}`;
+  const fixes = json.fixes.map((fix) => (fix.startsWith('sidekey entry create ') ? fix + parent : fix));
+  const hasCommand = fixes.length > 0 || json.near.some(({ fix }) => fix !== null);
+  const told = hasCommand ? `this is an agent: run the commands on its server, ${server}` : undefined;
+  const notes = [told, json.note].filter((one) => one !== undefined && one !== null);
+  return { ...json, fixes, note: notes.length === 0 ? null : notes.join('; '), server };
 }
 
 function templateToJson({

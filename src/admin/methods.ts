@@ -6,7 +6,7 @@ import type { RouteOptions } from 'fastify';
  * The methods of the routes that match this path, sorted; empty for an unknown path. A route of exactly this path stands
  * before those with parameters.
  */
-export function methodsOf(path: string, routes: readonly RouteOptions[]): string[] {
+export function methodsOf(path: string, routes: readonly Pick<RouteOptions, 'method' | 'url'>[]): string[] {
   const exact = routes.filter((route) => route.url === path);
   const fitting = exact.length > 0 ? exact : routes.filter((route) => fits(route.url.split('/'), path.split('/')));
   return [...new Set(fitting.flatMap((route) => route.method))].sort();

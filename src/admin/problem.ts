@@ -38,7 +38,7 @@ export function toSidekeyError(thrown: unknown, bodyLimit: number = BODY_LIMIT):
 }
 
 /** The problem document's members; `errors` only if there are any. */
-function problemDocument(error: SidekeyError): Record<string, unknown> {
+export function problemDocument(error: SidekeyError): Record<string, unknown> {
   const { status, title } = ERRORS[error.code];
   return {
     type: `urn:sidekey:error:${error.code}`,

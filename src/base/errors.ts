@@ -18,6 +18,7 @@ export const ERRORS = {
   ERR_UNIX_SOCKET_ONLY: { status: 403, title: 'This is answered on the Unix socket only' },
   ERR_BAD_REQUEST: { status: 400, title: 'The request is not HTTP/1.1' },
   ERR_NOT_FOUND: { status: 404, title: 'There is nothing by that name' },
+  ERR_ASK_SERVER: { status: 404, title: 'Only the server of this agent answers this' },
   ERR_METHOD_NOT_ALLOWED: { status: 405, title: 'The path does not have this method' },
   ERR_ENTRY_EXISTS: { status: 409, title: 'An entry that is the same, or has the same id, exists' },
   ERR_TOKEN_EXISTS: { status: 409, title: 'A token of that name exists' },

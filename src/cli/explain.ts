@@ -6,7 +6,7 @@ import { isSecret } from '../attest/index.ts';
 import { printable, shellQuote } from '../base/index.ts';
 import type { AdminClient, QueryOf } from '../client/index.ts';
 import { splitSelector } from '../spiffe/index.ts';
-import { wordsAsCalled } from './called-as.ts';
+import { asCalled, wordsAsCalled } from './called-as.ts';
 import { UsageError } from './errors.ts';
 import { decisionLines, explanationLines } from './explain-text.ts';
 import { isData, printData, REPORT_FORMATS } from './output.ts';
@@ -55,15 +55,18 @@ async function explainSubject(query: QueryOf<'explain'>, options: ExplainOptions
 /** Asks the server, and directs the proposed commands at the same server. */
 async function ask(client: AdminClient, query: QueryOf<'explain'>, options: ClientOptions): Promise<ExplanationJson> {
   const explanation = await client.explain({ query });
+  // Servers of earlier versions have no agents.
+  const { server = null } = explanation;
+  const meant = (fix: string) => (server === null ? aimed(fix, options) : asCalled(fix));
   return {
     ...explanation,
     near: explanation.near.map((miss) => ({
       ...miss,
-      fix: miss.fix && aimed(miss.fix, options),
-      fixes: miss.fixes.map((fix) => aimed(fix, options)),
+      fix: miss.fix && meant(miss.fix),
+      fixes: miss.fixes.map(meant),
       note: miss.note && wordsAsCalled(miss.note),
     })),
-    fixes: explanation.fixes.map((fix) => aimed(fix, options)),
+    fixes: explanation.fixes.map(meant),
     note: explanation.note && wordsAsCalled(explanation.note),
   };
 }

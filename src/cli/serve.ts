@@ -6,7 +6,7 @@ import { printable, SidekeyError } from '../base/index.ts';
 import { type Flags, loadAgentConfig, loadServeConfig, type ServeConfig } from '../config/index.ts';
 import { checkStart, hardenProcess, type StartCheck, Supervisor, startAgent, startServer } from '../server/index.ts';
 import { flushLog } from '../telemetry/index.ts';
-import { report, reportWarning } from './errors.ts';
+import { printWarnings, report, reportWarning } from './errors.ts';
 import { nextSteps } from './next-steps.ts';
 
 /** How long a stop may take, as docs/operations.md promises, in milliseconds. */
@@ -28,9 +28,16 @@ export async function serve(flags: Flags): Promise<void> {
 export async function runAgent(flags: Flags): Promise<void> {
   await supervised(async (stop, supervisor) => {
     const config = await loadAgentConfig(sourcesOf(flags));
+    if (flags.joinToken !== undefined) printWarnings([TOKEN_ON_ARGV]);
     return startAgent(config, undefined, stop, supervisor);
   });
 }
+
+const TOKEN_ON_ARGV = {
+  path: '--join-token',
+  problem: 'every user of this host can read the token in the list of processes',
+  rule: 'give it with --join-token-file FILE or SIDEKEY_JOIN_TOKEN',
+};
 
 /** A server or an agent that runs. */
 interface Running {

@@ -6,7 +6,13 @@ import path from 'node:path';
 import type { Command } from 'commander';
 import { readTrustedFile, shellQuote } from '../base/index.ts';
 import type { AdminClient } from '../client/index.ts';
-import { adminSocketIn, defaultDataDir, formerAdminSocket, SYSTEM_SOCKET } from '../config/index.ts';
+import {
+  adminSocketIn,
+  defaultAgentDataDir,
+  defaultDataDir,
+  formerAdminSocket,
+  SYSTEM_SOCKET,
+} from '../config/index.ts';
 import { asCalled } from './called-as.ts';
 import { UsageError } from './errors.ts';
 import { addOutputOption, type OutputFormat } from './output.ts';
@@ -27,7 +33,7 @@ export function addClientOptions(command: Command, formats?: readonly OutputForm
   command
     .option(
       '--admin-socket <path>',
-      "the server's admin socket (env: SIDEKEY_ADMIN_SOCKET; default: admin.sock in the server's data directory, SIDEKEY_DATA_DIR or its default)",
+      'the admin socket of the server or agent (env: SIDEKEY_ADMIN_SOCKET; default: admin.sock in its data directory, SIDEKEY_DATA_DIR or the default of sidekey serve, else of sidekey agent run)',
     )
     .option(
       '--admin-url <url>',
@@ -58,8 +64,15 @@ function defaultAdminSocket(): string {
   // Absolute, like the path of `serve` in the same shell.
   const given = process.env.SIDEKEY_DATA_DIR ? path.resolve(process.env.SIDEKEY_DATA_DIR) : undefined;
   const dataDir = given ?? defaultDataDir(surroundings());
-  if (dataDir !== undefined) return adminSocketIn(dataDir);
+  if (dataDir !== undefined)
+    return given === undefined ? ofServerOrAgent(adminSocketIn(dataDir)) : adminSocketIn(dataDir);
   throw new NoTargetError('HOME and XDG_STATE_HOME are not set, so the data directory is unknown: give --admin-socket');
+}
+
+/** The agent's default, if this host has an agent and no server. @param server the server's default */
+function ofServerOrAgent(server: string): string {
+  const agent = adminSocketIn(defaultAgentDataDir(surroundings())!);
+  return !isSocket(server) && isSocket(agent) ? agent : server;
 }
 
 function surroundings() {

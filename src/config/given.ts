@@ -35,7 +35,7 @@ export function fromFlags({ settings }: SettingsTable, flags: Flags, folder: str
 const PREFIX = 'SIDEKEY_';
 
 /** Variables of client commands; a server or agent may run in the same shell and ignores them. */
-const CLIENT_VARIABLES: readonly string[] = ['SIDEKEY_ADMIN_URL', 'SIDEKEY_TOKEN_FILE'];
+const CLIENT_VARIABLES: readonly string[] = ['SIDEKEY_ADMIN_URL', 'SIDEKEY_TOKEN_FILE', 'SIDEKEY_ADMIN_CA_FILE'];
 
 /** Variables that Kubernetes sets in every pod for a service whose name begins with "sidekey". */
 const SERVICE_LINK = /^SIDEKEY_(.+_)?(SERVICE_(HOST|PORT)(_.+)?|PORT(_\d+_.+)?)$/;

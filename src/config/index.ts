@@ -2,7 +2,14 @@
 
 export type { AgentConfig } from './agent-config.ts';
 export { AGENT_SETTINGS } from './agent-settings.ts';
-export { adminSocketIn, defaultDataDir, defaultSocket, formerAdminSocket, SYSTEM_SOCKET } from './default-paths.ts';
+export {
+  adminSocketIn,
+  defaultAgentDataDir,
+  defaultDataDir,
+  defaultSocket,
+  formerAdminSocket,
+  SYSTEM_SOCKET,
+} from './default-paths.ts';
 export { isBundleFetched } from './federation-rules.ts';
 export type { Flags } from './given.ts';
 export { hostPort } from './kinds.ts';

@@ -6,19 +6,27 @@
 
 import path from 'node:path';
 import { isWithin, MAX_SOCKET_PATH_BYTES, type Problem } from '../base/index.ts';
+import type { AgentConfig } from './agent-config.ts';
 import { quote } from './kinds.ts';
 import type { ServeConfig } from './serve-config.ts';
-import { flagOf, type SettingKey } from './settings.ts';
+import { flagOf } from './settings.ts';
 
-type PlaceKey =
-  | 'socket'
-  | 'adminSocket'
-  | 'dataDir'
-  | 'adminTokenFile'
-  | 'adminTlsKey'
-  | 'keyPassphraseFile'
-  | 'oldKeyPassphraseFile'
-  | 'oidcKeyFile';
+/** Of a server or an agent. */
+type Places = Partial<
+  Pick<
+    ServeConfig,
+    | 'socket'
+    | 'adminSocket'
+    | 'dataDir'
+    | 'adminTokenFile'
+    | 'adminTlsKey'
+    | 'keyPassphraseFile'
+    | 'oldKeyPassphraseFile'
+    | 'oidcKeyFile'
+  > &
+    Pick<AgentConfig, 'joinTokenFile' | 'x509popKey'>
+>;
+type PlaceKey = keyof Places;
 
 /** Paths that may not be in the pipe's directory. */
 const APART: readonly (readonly [key: PlaceKey, what: string])[] = [
@@ -29,16 +37,15 @@ const APART: readonly (readonly [key: PlaceKey, what: string])[] = [
   ['keyPassphraseFile', 'the passphrase of the keys'],
   ['oldKeyPassphraseFile', 'the passphrase of the keys'],
   ['oidcKeyFile', 'the TLS key of OIDC discovery'],
+  ['joinTokenFile', 'the join token'],
+  ['x509popKey', "the key of this host's certificate"],
 ];
 
 /**
  * The faults of paths that are valid each by itself. @param where the setting as the user wrote it; undefined if it is
  * a default
  */
-export function placeProblems(
-  config: Partial<Pick<ServeConfig, PlaceKey>>,
-  where: (key: SettingKey) => string | undefined,
-): Problem[] {
+export function placeProblems(config: Places, where: (key: PlaceKey) => string | undefined): Problem[] {
   const { socket, adminSocket, dataDir } = config;
   const problems = [...lengthProblems(config, where), ...passphraseProblems(config, where)];
   if (socket === undefined) return problems;
@@ -67,10 +74,7 @@ export function placeProblems(
 }
 
 /** A backup or copy of the data directory must not contain the passphrase beside the keys that it protects. */
-function passphraseProblems(
-  config: Partial<Pick<ServeConfig, PlaceKey>>,
-  where: (key: SettingKey) => string | undefined,
-): Problem[] {
+function passphraseProblems(config: Places, where: (key: PlaceKey) => string | undefined): Problem[] {
   const { dataDir } = config;
   return (['keyPassphraseFile', 'oldKeyPassphraseFile'] as const).flatMap((key): Problem[] => {
     const place = config[key];
@@ -86,10 +90,7 @@ function passphraseProblems(
 }
 
 /** Checked early, because sockets are bound last in a start. @see unix(7) */
-function lengthProblems(
-  config: Partial<Pick<ServeConfig, PlaceKey>>,
-  where: (key: SettingKey) => string | undefined,
-): Problem[] {
+function lengthProblems(config: Places, where: (key: PlaceKey) => string | undefined): Problem[] {
   return (['socket', 'adminSocket'] as const).flatMap((key): Problem[] => {
     const place = config[key];
     const bytes = place === undefined ? 0 : Buffer.byteLength(place);

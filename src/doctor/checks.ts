@@ -3,6 +3,7 @@
 import type { DoctorJson } from '../admin/index.ts';
 import type { Finding } from '../base/index.ts';
 import { judgeAdminTls } from './admin-tls.ts';
+import { judgeAgent, onServer } from './agent.ts';
 import { judgeAuthority } from './authority.ts';
 import type { Check, CheckResult } from './check.ts';
 import { judgeDataDir } from './data-dir.ts';
@@ -32,7 +33,8 @@ export interface Here {
  * @param here undefined: the server was asked over a URL
  */
 export function serverChecks(known: DoctorJson, now: number, here: Here | undefined): Check[] {
-  const { socket, admin_socket: admin, data_dir: dataDir, docker_socket: engine, uid } = known;
+  // Servers of earlier versions say nothing of agents.
+  const { socket, admin_socket: admin, data_dir: dataDir, docker_socket: engine, uid, agent = null } = known;
   const judged = (name: string, findings: () => Finding[] | Promise<Finding[]>): Check => ({
     name,
     run: async () => ({ findings: await findings(), skipped: [] }),
@@ -78,16 +80,21 @@ export function serverChecks(known: DoctorJson, now: number, here: Here | undefi
     judged('admin-tls', () => judgeAdminTls(known)),
     judged('published-bundle', () => judgePublishedBundle(known)),
     judged('federation', () => judgeRelationships(known)),
-    judged('authority', () => judgeAuthority(known, now)),
+    agent === null
+      ? judged('authority', () => judgeAuthority(known, now))
+      : judged('agent', () => judgeAgent(agent, known.at)),
     here === undefined
       ? judged('host', () => judgeHost(known, restart))
       : { name: 'host', run: () => ownOnly(here, { findings: judgeHost(known, restart), skipped: [] }) },
-    judged('entries', () => [
-      ...judgeRequirements(known),
-      ...judgeWithheld(known),
-      ...judgeUnrendered(known),
-      ...judgeEntries(known),
-    ]),
+    judged('entries', () => {
+      const findings = [
+        ...judgeRequirements(known),
+        ...judgeWithheld(known),
+        ...judgeUnrendered(known),
+        ...judgeEntries(known),
+      ];
+      return agent === null ? findings : findings.map(onServer(agent));
+    }),
   ];
 }
 

@@ -63,7 +63,7 @@ export function restartCommand(
   { cmdline, settingsInEnvironment, cgroup, stat, cwd, uid }: ProcessView,
   flags: readonly string[] = [],
 ): string | undefined {
-  const serve = cmdline?.indexOf('serve');
+  const serve = cmdline === undefined ? undefined : commandAt(cmdline);
   if (serve === -1 || pid === 1) return undefined;
   const unit = systemdUnit(cgroup);
   if (unit !== undefined) {
@@ -78,9 +78,15 @@ export function restartCommand(
   return `${end}; cd ${shellQuote(cwd)} && ${again}`;
 }
 
+/** The index of `serve`, or of `agent run`; -1 without either. */
+function commandAt(cmdline: readonly string[]): number {
+  const run = cmdline.findIndex((word, at) => word === 'agent' && cmdline[at + 1] === 'run');
+  return run === -1 ? cmdline.indexOf('serve') : run;
+}
+
 /** The command that makes the server read its files again. Undefined if the process is not seen to be a server. */
 export function reloadCommand(pid: number, { cmdline }: ProcessView): string | undefined {
-  return cmdline?.includes('serve') === true ? `kill -HUP ${pid}` : undefined;
+  return cmdline !== undefined && commandAt(cmdline) !== -1 ? `kill -HUP ${pid}` : undefined;
 }
 
 /**

@@ -1,6 +1,6 @@
 /** The entries that callers do not get because they are in containers, for the startup warning and doctor. */
 
-import { compareAge, type Entry, isExpired, isForContained, type Registry } from '../registry/index.ts';
+import { compareAge, type EntriesView, type Entry, isExpired, isForContained } from '../registry/index.ts';
 import type { Decisions } from './decisions.ts';
 import type { Identities } from './identities.ts';
 
@@ -21,7 +21,7 @@ export interface WithheldEntry {
 export interface WithheldParts {
   readonly identities: Pick<Identities, 'withheld'>;
   readonly decisions: Pick<Decisions, 'list'>;
-  readonly registry: Pick<Registry, 'get'>;
+  readonly registry: Pick<EntriesView, 'get'>;
 }
 
 const SHOWN_PIDS = 5;

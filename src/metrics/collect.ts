@@ -6,33 +6,54 @@ import { collectBundles } from './bundles.ts';
 import { collectFiles, collectProcess } from './process.ts';
 import { Samples } from './samples.ts';
 import { eachInSlices } from './slices.ts';
-import type { MetricSources } from './sources.ts';
+import type { AgentMetricSources, HostMetricSources, MetricSources } from './sources.ts';
 
+/** Of a server. */
 export async function collect(sources: MetricSources): Promise<Samples> {
   const samples = new Samples();
-  samples.set('sidekey_build_info', 1, { version: sources.version, node: process.version });
-  for (const { name, ready } of sources.parts()) samples.set('sidekey_ready', Number(ready), { part: name });
+  await collectHost(samples, sources);
   collectIssuances(samples, sources);
-  collectStreams(samples, sources);
-  collectAttestations(samples, sources);
   collectAuthorities(samples, sources);
   collectRevocations(samples, sources);
   collectAgents(samples, sources);
+  const { registry, issuances } = sources;
+  samples.set('sidekey_entries', registry.size);
+  samples.set('sidekey_aliases', registry.aliases.size);
+  const queues = { registry_writes: registry.queuedWrites, signing: issuances.waiting };
+  for (const [queue, length] of Object.entries(queues)) samples.set('sidekey_queue_length', length, { queue });
+  await collectBundles(samples, sources);
+  return samples;
+}
+
+export async function collectAgent(sources: AgentMetricSources): Promise<Samples> {
+  const samples = new Samples();
+  await collectHost(samples, sources);
+  samples.set('sidekey_entries', sources.registry.size);
+  const { state, svidEnds } = sources.uplink() ?? {};
+  samples.set('sidekey_uplink_connected', Number(state === 'connected'));
+  if (svidEnds !== undefined) samples.set('sidekey_uplink_svid_expiry_timestamp_seconds', svidEnds / 1_000);
+  return samples;
+}
+
+async function collectHost(samples: Samples, sources: HostMetricSources): Promise<void> {
+  samples.set('sidekey_build_info', 1, { version: sources.version, node: process.version });
+  for (const { name, ready } of sources.parts()) samples.set('sidekey_ready', Number(ready), { part: name });
+  collectTokens(samples, sources);
+  collectStreams(samples, sources);
+  collectAttestations(samples, sources);
   collectStore(samples, sources);
   collectLimits(samples, sources);
   collectRequests(samples, sources);
   collectProcess(samples, sources);
-  await Promise.all([
-    collectSvids(samples, sources),
-    collectBundles(samples, sources),
-    collectFiles(samples, sources.dataDir),
-  ]);
-  return samples;
+  await Promise.all([collectSvids(samples, sources), collectFiles(samples, sources)]);
 }
 
-function collectIssuances(samples: Samples, { issuances, tokens }: MetricSources): void {
+function collectTokens(samples: Samples, { tokens }: HostMetricSources): void {
   for (const [result, count] of tokens.results.entries()) samples.set('sidekey_jwt_svids_total', count, { result });
   samples.times('sidekey_jwt_svid_issuance_duration_seconds', tokens.times, {});
+}
+
+function collectIssuances(samples: Samples, { issuances }: MetricSources): void {
   for (const [key_type, times] of issuances.byKeyType) {
     const labels = { kind: 'x509', key_type };
     samples.set('sidekey_svids_issued_total', times.count, labels);
@@ -41,7 +62,7 @@ function collectIssuances(samples: Samples, { issuances, tokens }: MetricSources
   }
 }
 
-async function collectSvids(samples: Samples, { identities, clock }: MetricSources): Promise<void> {
+async function collectSvids(samples: Samples, { identities, clock }: HostMetricSources): Promise<void> {
   const now = clock.now();
   let inUse = 0;
   let soonest = Number.POSITIVE_INFINITY;
@@ -58,7 +79,7 @@ async function collectSvids(samples: Samples, { identities, clock }: MetricSourc
   samples.set('sidekey_svid_least_life_left_ratio', leastLeft);
 }
 
-function collectStreams(samples: Samples, { deliveries, pipe }: MetricSources): void {
+function collectStreams(samples: Samples, { deliveries, pipe }: HostMetricSources): void {
   samples.set('sidekey_connections', pipe.connectionCount);
   for (const { service, variant, counts } of deliveries.streams()) {
     const labels = { service, variant };
@@ -106,7 +127,7 @@ function collectAgents(samples: Samples, { agents, registry, clock }: MetricSour
   }
 }
 
-function collectAttestations(samples: Samples, { attestations }: MetricSources): void {
+function collectAttestations(samples: Samples, { attestations }: HostMetricSources): void {
   for (const [result, count] of attestations.results.entries()) {
     samples.set('sidekey_attestations_total', count, { result });
   }
@@ -115,18 +136,15 @@ function collectAttestations(samples: Samples, { attestations }: MetricSources):
   }
 }
 
-function collectStore(samples: Samples, { registry, store, pushQueue, issuances }: MetricSources): void {
-  samples.set('sidekey_entries', registry.size);
-  samples.set('sidekey_aliases', registry.aliases.size);
+function collectStore(samples: Samples, { store, pushQueue }: HostMetricSources): void {
   for (const [operation, times] of store.byOperation) {
     samples.times('sidekey_store_duration_seconds', times, { operation });
     samples.set('sidekey_store_failures_total', store.failures.get(operation), { operation });
   }
-  const queues = { registry_writes: registry.queuedWrites, pushes: pushQueue.length, signing: issuances.waiting };
-  for (const [queue, length] of Object.entries(queues)) samples.set('sidekey_queue_length', length, { queue });
+  samples.set('sidekey_queue_length', pushQueue.length, { queue: 'pushes' });
 }
 
-function collectLimits(samples: Samples, sources: MetricSources): void {
+function collectLimits(samples: Samples, sources: HostMetricSources): void {
   const { counters, log, attestations, memory, turns, usage } = sources;
   // These two are counted elsewhere already.
   const counted = { logLines: log.leftOut, attestationTime: attestations.timeouts };
@@ -147,7 +165,7 @@ function nameOf(setting: string): string {
   return setting.replace(/^--/, '').replaceAll(/-(\w)/g, (_, letter: string) => letter.toUpperCase());
 }
 
-function collectRequests(samples: Samples, { adminRequests, log, droppedLogLines }: MetricSources): void {
+function collectRequests(samples: Samples, { adminRequests, log, droppedLogLines }: HostMetricSources): void {
   for (const { count, status, ...labels } of adminRequests()) {
     samples.set('sidekey_admin_requests_total', count, { ...labels, status: String(status) });
   }

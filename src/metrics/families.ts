@@ -129,6 +129,8 @@ const OWN = {
     ['reason'],
     'connections that the agent port closed before any call',
   ),
+  sidekey_uplink_connected: family('gauge', '', [], 'on an agent: 1 if it is connected to its server'),
+  sidekey_uplink_svid_expiry_timestamp_seconds: family('gauge', 'seconds', [], 'on an agent: when its own SVID ends'),
   sidekey_revocations: family('gauge', '', [], 'certificates that are revoked and have not ended'),
   sidekey_revocation_lists: family('gauge', '', [], 'revocation lists in the own bundle, one for each authority'),
   sidekey_revocations_unlisted: family(

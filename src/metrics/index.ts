@@ -1,4 +1,4 @@
 /** `/metrics`: reads what the other rooms count, and writes it for Prometheus. */
 
-export { readMetrics } from './read.ts';
-export type { MetricSources } from './sources.ts';
+export { readAgentMetrics, readMetrics } from './read.ts';
+export type { AgentMetricSources, MetricSources } from './sources.ts';

@@ -5,9 +5,9 @@ import path from 'node:path';
 import { getHeapStatistics } from 'node:v8';
 import { descriptorLimit, diskOf } from '../base/index.ts';
 import type { Samples } from './samples.ts';
-import type { MetricSources } from './sources.ts';
+import type { HostMetricSources } from './sources.ts';
 
-export function collectProcess(samples: Samples, { loop }: MetricSources): void {
+export function collectProcess(samples: Samples, { loop }: HostMetricSources): void {
   samples.times('sidekey_event_loop_lag_seconds', loop.times);
   samples.set('sidekey_event_loop_active_seconds_total', loop.activeSeconds);
   const { used_heap_size: used, heap_size_limit: limit } = getHeapStatistics();
@@ -20,8 +20,8 @@ export function collectProcess(samples: Samples, { loop }: MetricSources): void 
 }
 
 /** What cannot be read is left out: without a descriptor left, the scrape must still answer. */
-export async function collectFiles(samples: Samples, dataDir: string): Promise<void> {
-  const database = path.join(dataDir, 'sidekey.db');
+export async function collectFiles(samples: Samples, { dataDir, database: name }: HostMetricSources): Promise<void> {
+  const database = path.join(dataDir, name);
   const [size, log, disk, open] = await Promise.all([
     sizeOf(database),
     sizeOf(`${database}-wal`),

@@ -5,7 +5,7 @@ import { formatSelector, isTemplate, pathOf, type Selector } from '../spiffe/ind
 import { compareAge, isExpired } from './entry.ts';
 import { isReservedPath } from './entry-readers.ts';
 import { everyEntry } from './list.ts';
-import type { Entry, Registry } from './types.ts';
+import type { EntriesView, Entry } from './types.ts';
 
 export interface EntryFault {
   readonly kind: /** Its path is reserved for the servers of the trust domain; an earlier version accepted it. */
@@ -27,7 +27,7 @@ export interface EntryFault {
 }
 
 export interface EntryFaultsParts {
-  readonly registry: Pick<Registry, 'list' | 'bySpiffeId'>;
+  readonly registry: Pick<EntriesView, 'list' | 'bySpiffeId'>;
   /** Why no attestor can provide this selector, beside the others of its entry; undefined if one can. */
   readonly whyNever: (selector: Selector, beside: readonly Selector[]) => string | undefined;
   /** The selector that was probably meant by one that no caller can have; undefined if unknown. */

@@ -6,6 +6,7 @@ import path from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import { isatty } from 'node:tty';
 import { createAgentAdmin } from '../admin/index.ts';
+import { unreachableUsers } from '../attest/index.ts';
 import { type Refusal, Refusals } from '../audit/index.ts';
 import { type Clock, SidekeyError, SystemClock, version } from '../base/index.ts';
 import type { AgentConfig } from '../config/index.ts';
@@ -13,16 +14,18 @@ import { Ledger } from '../delivery/index.ts';
 import { JwtSvids } from '../jwt/index.ts';
 import { MirroredRegistry, openSqliteStore } from '../registry/index.ts';
 import { createMirror, RemoteAuthority, RemoteTokens, Reporter } from '../remote/index.ts';
-import { createLog, LogCounts } from '../telemetry/index.ts';
+import { createLog, droppedLogLines, LogCounts } from '../telemetry/index.ts';
 import { type NodeAttestation, openUplink, type ServerTrust, type Uplink } from '../uplink/index.ts';
 import { adminCaller } from './admin-caller.ts';
+import { meantSelector, whyNoCallerHas } from './attestors.ts';
 import { openCallers } from './callers.ts';
 import { openDataDir } from './data-dir.ts';
 import { lookAtHost } from './host.ts';
 import { levelControl } from './log-level.ts';
-import { createMeters } from './metrics.ts';
+import { agentMetricsOf, createMeters } from './metrics.ts';
 import { Parts } from './parts.ts';
 import { ReadinessWatch } from './readiness.ts';
+import { lookAtAgent } from './self.ts';
 import { listenOnSocket } from './socket-file.ts';
 import type { StartContext } from './start-context.ts';
 import { Supervisor } from './supervisor.ts';
@@ -157,7 +160,27 @@ async function start(
     counters: meters.counters,
     audit: store.audit,
     version: version(),
-    server: serverName,
+    servers: config.server.map(nameOf),
+    status: () => uplink?.status,
+    self: {
+      look: () => lookAtAgent(config, { ...callers, ...host, dataDir, counters: meters.counters }),
+      whyNever: (selector, beside) => whyNoCallerHas(selector, beside, callers.attestors),
+      meant: (selector) => meantSelector(selector, callers.attestors),
+      unreachable: (uids) => unreachableUsers(uids, config.socket),
+      uidOf: (user) => callers.accounts.uid(user),
+      usage: callers.usage,
+    },
+    metrics: (accept) =>
+      agentMetricsOf(
+        {
+          ...{ ...meters, ...callers, registry, clock, dataDir, droppedLogLines },
+          ...{ version: version(), database: DATABASE },
+          parts: () => readiness.look().parts,
+          adminRequests: () => meters.requests.all(),
+          uplink: () => uplink?.status,
+        },
+        accept,
+      ),
     ready: () => ({ ...readiness.look(), warnings: warningsOf(uplink, clock.now()) }),
     logLevel: levelControl(log, config.logLevel),
     unixCaller: (socket) => adminCaller(socket, host),

@@ -8,7 +8,7 @@ import type { HostConfig } from '../config/index.ts';
 import { DeliveryCounts, PushQueue } from '../delivery/index.ts';
 import { PublishingCounts } from '../federation/index.ts';
 import { TokenCounts } from '../jwt/index.ts';
-import type { MetricSources } from '../metrics/index.ts';
+import type { AgentMetricSources, MetricSources } from '../metrics/index.ts';
 import { StoreTimes } from '../registry/index.ts';
 import { Counters, type LogCounts, LoopLag, Tally } from '../telemetry/index.ts';
 import type { Parts } from './parts.ts';
@@ -50,6 +50,12 @@ export function countMoves(
       else if (state === 'tainted') taints.add(role);
     }),
   );
+}
+
+/** The same of an agent. */
+export async function agentMetricsOf(sources: AgentMetricSources, accept: string | undefined) {
+  const { readAgentMetrics } = await import('../metrics/index.ts');
+  return readAgentMetrics(sources, accept);
 }
 
 /** Reads the metrics; their room is loaded at the first scrape. */

@@ -4,7 +4,7 @@ import type { SelfKnowledge } from '../admin/index.ts';
 import { type Kernel, type Pipe, type RunningAttestor, readProcView } from '../attest/index.ts';
 import { descriptors, diskOf, type UnmappedIds } from '../base/index.ts';
 import type { CertificateAuthority } from '../ca/index.ts';
-import type { ServeConfig } from '../config/index.ts';
+import type { AgentConfig, HostConfig, ServeConfig } from '../config/index.ts';
 import type { EndpointState } from '../federation/index.ts';
 import type { CertificateFiles } from '../https/index.ts';
 import type { EntryRules, Registry } from '../registry/index.ts';
@@ -14,16 +14,23 @@ import { probe } from './attestors.ts';
 import { entriesFileNow } from './entries-file-now.ts';
 import type { FailedReloads } from './failed-reloads.ts';
 import type { PublishedBundle } from './federation.ts';
-import { inputsOf, isReplaced, passphraseFilesOf } from './warnings.ts';
+import { agentInputsOf, inputsOf, isReplaced, passphraseFilesOf } from './warnings.ts';
 
-export interface SelfParts {
-  readonly config: ServeConfig;
+/** Of a server or an agent. */
+export interface HostSelfParts {
+  readonly config: HostConfig;
   readonly dataDir: string;
   readonly attestors: readonly RunningAttestor[];
   readonly kernel: Kernel;
   readonly unmapped: UnmappedIds;
   readonly pipe: Pick<Pipe, 'replacedPrograms'>;
   readonly counters: Counters;
+  /** Files that decide which caller gets which identity. */
+  readonly inputs: readonly { readonly setting: string; readonly path: string }[];
+}
+
+export interface SelfParts extends Omit<HostSelfParts, 'inputs'> {
+  readonly config: ServeConfig;
   readonly registry: Registry;
   readonly entryRules: EntryRules;
   readonly failedReloads: FailedReloads;
@@ -33,27 +40,62 @@ export interface SelfParts {
   readonly published: PublishedBundle | undefined;
 }
 
+type Look = Awaited<ReturnType<SelfKnowledge['look']>>;
+type Unseen = Look['unseen'];
+
+/** What only a server has. */
+type OfServer = 'entries_file' | 'failed_reloads' | 'passphrase_files' | 'admin_tls' | 'published_bundle';
+
 /** Maximum number of replaced programs in the answer. */
 const REPLACED_SAMPLE = 20;
 /** Maximum number of labels in the answer. */
 const AMBIGUOUS_SAMPLE = 20;
 
-/** Reads each part separately, so that one failure, such as a lack of descriptors, does not affect the others. */
-export async function lookAtSelf(parts: SelfParts): ReturnType<SelfKnowledge['look']> {
-  const { config, dataDir, attestors, kernel, unmapped, pipe, counters, tls, registry, entryRules, failedReloads } =
-    parts;
-  const unseen: { what: string; error: string }[] = [];
-  const part = async <T>(what: string, look: () => T | Promise<T>): Promise<T | null> => {
-    try {
-      return await look();
-    } catch (thrown) {
-      unseen.push({ what, error: (thrown as Error).message });
-      return null;
-    }
+export async function lookAtSelf(parts: SelfParts): Promise<Look> {
+  const { config, tls, registry, entryRules, failedReloads } = parts;
+  const looked = await lookAtOwnHost({ ...parts, inputs: inputsOf(config) });
+  const { entries } = config;
+  return {
+    ...looked,
+    entries_file:
+      entries === undefined
+        ? null
+        : await readPart(entries, looked.unseen, () => entriesFileNow(entries, entryRules, registry)),
+    failed_reloads: failedReloads.list(),
+    passphrase_files: passphraseFilesOf(config),
+    admin_tls: tls === undefined ? null : tlsJson(tls.state),
+    published_bundle: publishedJson(parts),
   };
-  const view = await part('/proc', readProcView);
-  const disk = await part(`the file system of ${dataDir}`, () => diskOf(dataDir));
-  const used = await part('descriptors', descriptors);
+}
+
+/** The same of an agent. */
+export async function lookAtAgent(config: AgentConfig, parts: Omit<HostSelfParts, 'config' | 'inputs'>): Promise<Look> {
+  const none = {
+    entries_file: null,
+    failed_reloads: [],
+    passphrase_files: [],
+    admin_tls: null,
+    published_bundle: null,
+  };
+  return { ...(await lookAtOwnHost({ ...parts, config, inputs: agentInputsOf(config) })), ...none };
+}
+
+/** A failure to read one part, such as a lack of descriptors, does not affect the others. @returns null if it failed */
+async function readPart<T>(what: string, unseen: Unseen, look: () => T | Promise<T>): Promise<T | null> {
+  try {
+    return await look();
+  } catch (thrown) {
+    unseen.push({ what, error: (thrown as Error).message });
+    return null;
+  }
+}
+
+async function lookAtOwnHost(parts: HostSelfParts): Promise<Omit<Look, OfServer>> {
+  const { config, dataDir, attestors, kernel, unmapped, pipe, counters, inputs } = parts;
+  const unseen: Unseen = [];
+  const view = await readPart('/proc', unseen, readProcView);
+  const disk = await readPart(`the file system of ${dataDir}`, unseen, () => diskOf(dataDir));
+  const used = await readPart('descriptors', unseen, descriptors);
   const replaced = pipe.replacedPrograms();
   const ambiguous = attestors.flatMap((attestor) => attestor.ambiguousLabels?.() ?? []);
   return {
@@ -67,15 +109,7 @@ export async function lookAtSelf(parts: SelfParts): ReturnType<SelfKnowledge['lo
       all_bundles: config.sdsAllBundlesName,
     },
     started: { directory: process.cwd(), settings_in_environment: Object.keys(process.env).some(isSetting) },
-    inputs: inputsOf(config).map((input) => ({ ...input, replaced: isReplaced(input.path) })),
-    entries_file:
-      config.entries === undefined
-        ? null
-        : await part(config.entries, () => entriesFileNow(config.entries!, entryRules, registry)),
-    failed_reloads: failedReloads.list(),
-    passphrase_files: passphraseFilesOf(config),
-    admin_tls: tls === undefined ? null : tlsJson(tls.state),
-    published_bundle: publishedJson(parts),
+    inputs: inputs.map((input) => ({ ...input, replaced: isReplaced(input.path) })),
     attestors: await Promise.all(attestors.map(probe)),
     proc: view && { others_executables: view.othersExecutables, hidepid: view.hidepid ?? null },
     disk: disk && { free_bytes: disk.freeBytes, free_inodes: disk.freeInodes },

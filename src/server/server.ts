@@ -209,6 +209,7 @@ async function start(
     version: version(),
     clock,
     dataDir,
+    database: 'sidekey.db',
     parts: () => readiness.look().parts,
     published: () => publishedBundle,
     identities,

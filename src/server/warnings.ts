@@ -4,7 +4,7 @@ import { readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { formatDuration, observer, octal, walkPath, whoCanChange } from '../base/index.ts';
 import { longestKeptJwtTtl, longestKeptSvidTtl } from '../ca/index.ts';
-import type { ServeConfig } from '../config/index.ts';
+import type { AgentConfig, ServeConfig } from '../config/index.ts';
 import { type WithheldParts, withheldEntries } from '../identity/index.ts';
 import type { Log } from '../telemetry/index.ts';
 
@@ -39,6 +39,11 @@ function warnOfJwtTtl({ jwtSvidTtl, jwtKeyTtl }: ServeConfig, log: Log): void {
 /** Files, besides the data directory, that decide which caller gets which identity; a folder comes before its files. */
 export function inputsOf({ config, entries }: ServeConfig): { setting: string; path: string }[] {
   return given({ '--config': config, '--entries': entries }).flatMap(withFiles);
+}
+
+/** The same of an agent. */
+export function agentInputsOf({ config, trustBundle }: AgentConfig): { setting: string; path: string }[] {
+  return given({ '--config': config, '--trust-bundle': trustBundle });
 }
 
 /** Maximum number of files of a folder that are examined. */

@@ -67,6 +67,7 @@ const WELL: DoctorJson = {
   passphrase_files: [],
   admin_tls: null,
   published_bundle: null,
+  agent: null,
   attestors: [{ name: 'unix', error: null }],
   proc: { others_executables: true, hidepid: null },
   disk: { free_bytes: 2 ** 40, free_inodes: 1e6 },

@@ -7,7 +7,7 @@ import type { Clock, Finding } from '../../base/index.ts';
 import type { Registry } from '../../registry/index.ts';
 import type { Log } from '../../telemetry/index.ts';
 import { type AdminCa, listAuthorities } from '../ca.ts';
-import { type DoctorRoutesParts, doctorReport } from '../doctor.ts';
+import { type DoctorReportParts, doctorReport } from '../doctor.ts';
 import type { DoctorJson } from '../doctor-schema.ts';
 import type { EventReaders } from '../event-readers.ts';
 import { holdSession, untilOf } from '../events.ts';
@@ -17,11 +17,11 @@ import { OVERVIEW, type OverviewJson, PAGE_MESSAGE, PROXY_ROWS } from './live-sc
 import type { LiveView } from './live-view.ts';
 import type { PageSessions } from './sessions.ts';
 
-export interface LiveRoutesParts extends DoctorRoutesParts {
+export interface LiveRoutesParts extends DoctorReportParts {
   readonly live: LiveView;
   readonly pageReaders: EventReaders;
   readonly sessions: PageSessions;
-  readonly ca: DoctorRoutesParts['ca'] & AdminCa;
+  readonly ca: DoctorReportParts['ca'] & AdminCa;
   readonly registry: Registry;
   /** What `sidekey doctor` finds in the report of the server, the worst first. */
   readonly judge: (report: DoctorJson) => Promise<readonly Finding[]>;
