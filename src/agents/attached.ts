@@ -4,7 +4,7 @@
  */
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { type Clock, version } from '../base/index.ts';
+import { type Clock, type Deadline, version } from '../base/index.ts';
 import type { CertificateAuthority } from '../ca/index.ts';
 import {
   AgentMessage,
@@ -13,11 +13,13 @@ import {
   type Report,
   ServerMessage,
 } from '../gen/sidekey/agent.ts';
-import { type Entry, entryToJson, isExpired, isFederated, type Registry } from '../registry/index.ts';
-import type { TrustBundle } from '../spiffe/index.ts';
+import { type Entry, entryToJson, type Registry } from '../registry/index.ts';
+import { EVERY_DOMAIN, type TrustBundle } from '../spiffe/index.ts';
+import type { Log } from '../telemetry/index.ts';
 import { decodeRequest, Status, StatusError, type Stream, type StreamHandler } from '../wire/index.ts';
 import type { Access } from './access.ts';
 import type { AuthorizedEntries, View } from './authorized.ts';
+import { denied } from './denied.ts';
 import type { AgentPeer, PeerSvid } from './peer.ts';
 
 export interface AttachedParts {
@@ -26,12 +28,12 @@ export interface AttachedParts {
   readonly access: Access;
   readonly authorized: AuthorizedEntries;
   readonly clock: Clock;
+  readonly log: Log;
   /** TTLs of entries without one, in seconds. */
   readonly x509SvidTtl: number;
   readonly jwtSvidTtl: number;
   /** Called when it has greeted; it may refuse by an error. */
   readonly onGreeting: (attached: Attached) => void;
-  readonly onReport: (attached: Attached) => void;
   readonly onClosed: (attached: Attached) => void;
 }
 
@@ -39,14 +41,21 @@ export interface AttachedParts {
 const PAGE_BYTES = 512 * 1024;
 /** Of what an agent says of itself, in characters of printable ASCII. */
 const SAID = /^[!-~ ]{0,255}$/;
-/** Reports between two of these are not looked at, but for the last one. */
+/** Of the messages that come within this time, only the last report is read, in milliseconds. */
 const REPORT_EACH_MS = 25;
+/** Only an answer that was asked for may be longer. */
+const MAX_REPORT_BYTES = 512 * 1024;
+/** The first byte of a message with a report. */
+const REPORT_TAG = 0x12;
 /** Of the lists of a report. */
 const MOST_LISTED = 100;
 /** Questions that the agent has not answered. */
 const MOST_ASKED = 16;
 const ANSWER_MS = 5_000;
-const MOST_ANSWER_BYTES = 4 * 1024 * 1024;
+export const MOST_ANSWER_BYTES: number = 4 * 1024 * 1024;
+
+/** What may have changed for all agents; what depends on its entries is looked at when these change, too. */
+export type Part = 'bundle' | 'federated' | 'authorities' | 'aliases' | 'revocations' | 'entries';
 
 /** What the agent answered. */
 export interface AgentAnswer {
@@ -77,8 +86,11 @@ export class Attached implements StreamHandler {
   reportedAt = 0;
   /** Since when all its streams have acknowledged the bundle that they have. */
   acknowledgedAt = 0;
-  #isReporting = false;
-  #latest: Report | undefined;
+  /** Until it ends, no other report is read. */
+  #pause: Deadline | undefined;
+  /** The last report that came meanwhile, as it came. */
+  #latest: Uint8Array | undefined;
+  #expiry: Deadline | undefined;
   /** What it was told last. */
   #entries: ReadonlyMap<string, Entry> | undefined;
   #own: TrustBundle | undefined;
@@ -88,11 +100,18 @@ export class Attached implements StreamHandler {
   #revoked = '';
   #revision = 0n;
   #mustReplace = false;
-  /** Something may be out of date. */
+  /** What may be out of date. */
+  readonly #stale = new Set<Part>();
   #isStale = false;
+  /** The entries as of the last look, by what was looked at. */
+  readonly #seen = new Map<Part, ReadonlyMap<string, Entry>>();
   #isSending = false;
+  /** Lets the next message be made. */
+  #goOn: (() => void) | undefined;
   #isOver = false;
   readonly #asked = new Map<bigint, Asked>();
+  /** Questions without an answer, also those that nobody waits for any more. */
+  readonly #unanswered = new Set<bigint>();
   #lastAsked = 0n;
 
   constructor(stream: Stream<AgentPeer>, parts: AttachedParts) {
@@ -112,16 +131,27 @@ export class Attached implements StreamHandler {
     return this.#view?.all ?? new Map();
   }
 
-  /** Number of the last change of the revocations that it was told. */
-  get revision(): bigint {
-    return this.#revision;
+  /** Whether its last report was made when it knew all revocations of now. */
+  get knowsRevocations(): boolean {
+    if (this.report === undefined || this.#stale.has('revocations')) return false;
+    return this.#revision > 0n && this.report.revocations >= this.#revision;
   }
 
   message(bytes: Uint8Array): void {
+    if (bytes.length > MAX_REPORT_BYTES && this.#unanswered.size === 0) {
+      const problem = `a message has ${bytes.length} bytes; the limit is ${MAX_REPORT_BYTES} for all but answers`;
+      throw new StatusError(Status.RESOURCE_EXHAUSTED, problem, { limit: 'messageBytes' });
+    }
+    // Between the greeting and the beginning too, a report is kept for later.
+    const isLater = this.version !== '' && (this.#pause !== undefined || this.#svid === undefined);
+    if (isLater && bytes[0] === REPORT_TAG) this.#latest = bytes;
+    else this.#take(bytes);
+  }
+
+  #take(bytes: Uint8Array): void {
     const { greeting, report, answer } = decodeRequest(AgentMessage, 'AgentMessage', bytes);
-    if (this.#svid === undefined) {
+    if (this.version === '') {
       if (greeting === undefined) throw new StatusError(Status.INVALID_ARGUMENT, 'the first message is a greeting');
-      if (this.version !== '') return;
       if (!SAID.test(greeting.version) || !SAID.test(greeting.host)) {
         throw new StatusError(Status.INVALID_ARGUMENT, 'version and host have at most 255 printable ASCII characters');
       }
@@ -132,6 +162,7 @@ export class Attached implements StreamHandler {
     else if (answer !== undefined) {
       const asked = this.#asked.get(answer.id);
       this.#asked.delete(answer.id);
+      this.#unanswered.delete(answer.id);
       if (answer.body.length <= MOST_ANSWER_BYTES) asked?.resolve({ status: answer.status, body: answer.body });
       else asked?.reject(new Error('its answer is too long'));
     }
@@ -145,6 +176,10 @@ export class Attached implements StreamHandler {
     this.#isOver = true;
     this.#stopWatching();
     this.#view?.release();
+    this.#pause?.cancel();
+    this.#expiry?.cancel();
+    this.#latest = undefined;
+    this.#goOn?.();
     for (const { reject } of this.#asked.values()) reject(new Error('it has gone'));
     this.#asked.clear();
     if (this.#svid !== undefined) this.#parts.onClosed(this);
@@ -160,29 +195,36 @@ export class Attached implements StreamHandler {
   check(): void {
     if (this.#isOver || this.#svid === undefined) return;
     const why = this.#parts.access.whyNot(this.#svid);
-    if (why !== undefined) this.end(this.#parts.access.deny(this.peer, why));
+    // It has asked for nothing, so this is no refusal for the audit.
+    if (why !== undefined) this.end(denied(why));
   }
 
-  /** Tells the agent soon what has changed. */
-  stale(): void {
-    this.#isStale = true;
-    this.#sendSoon();
+  /** Tells the agent soon what has changed of this. */
+  stale(part: Part): void {
+    this.#stale.add(part);
+    this.#tellSoon();
   }
 
   /** Tells it that all SVIDs must be replaced. */
   replaced(): void {
     this.#mustReplace = true;
-    this.stale();
+    this.#tellSoon();
+  }
+
+  #tellSoon(): void {
+    this.#isStale = true;
+    this.#sendSoon();
   }
 
   /** Asks a GET of the agent's admin API. @throws Error with what is wrong with the agent */
   async ask(path: string): Promise<AgentAnswer> {
     if (this.#isOver || this.#entries === undefined) throw new Error('it has just attached, or has gone');
-    if (this.#asked.size >= MOST_ASKED) throw new Error(`${MOST_ASKED} questions to it are not answered yet`);
+    if (this.#unanswered.size >= MOST_ASKED) throw new Error(`${MOST_ASKED} questions to it are not answered yet`);
     this.#lastAsked += 1n;
     const id = this.#lastAsked;
     const { promise, resolve, reject } = Promise.withResolvers<AgentAnswer>();
     this.#asked.set(id, { resolve, reject });
+    this.#unanswered.add(id);
     this.#stream.send(encode({ question: { id, path } }));
     const late = this.#parts.clock.after(ANSWER_MS, () => {
       this.#asked.delete(id);
@@ -192,48 +234,55 @@ export class Attached implements StreamHandler {
   }
 
   async #begin(): Promise<void> {
-    const { access, authorized, onGreeting, x509SvidTtl, jwtSvidTtl } = this.#parts;
+    const { access, authorized, clock, onGreeting, x509SvidTtl, jwtSvidTtl } = this.#parts;
     const { agent, svid } = await access.require(this.#stream);
     if (this.#isOver) return;
     this.#svid = svid;
     this.#view = authorized.view(agent.id);
-    this.#stopWatching = this.#view.watch(() => this.stale());
+    this.#stopWatching = this.#view.watch(() => this.#tellSoon());
+    this.#expiry = clock.at(svid.notAfter, () => this.check());
     onGreeting(this);
     this.#stream.send(encode({ greeting: { version: version(), x509SvidTtl, jwtSvidTtl } }));
-    this.stale();
+    this.#tellSoon();
+    this.#readLatest();
   }
 
   #fail(error: unknown): void {
-    if (error instanceof StatusError) this.end(error);
-    else
-      this.end(
-        new StatusError(Status.UNAVAILABLE, 'the agent cannot attach now; the log of the server has the reason'),
-      );
+    if (error instanceof StatusError) {
+      this.end(error);
+      return;
+    }
+    this.#parts.log.error({ err: error, agent: this.id, address: this.peer.address }, 'the stream of an agent failed');
+    this.end(
+      new StatusError(Status.UNAVAILABLE, 'the agent cannot be served now; the log of the server has the reason'),
+    );
   }
 
   #reported(report: Report): void {
-    this.#latest = bounded(report);
-    if (this.#isReporting) return;
-    this.#isReporting = true;
-    this.#takeReport();
-    this.#parts.clock.after(REPORT_EACH_MS, () => {
-      this.#isReporting = false;
-      if (this.#latest !== undefined && !this.#isOver) this.#reported(this.#latest);
-    });
-  }
-
-  #takeReport(): void {
-    const report = this.#latest;
-    this.#latest = undefined;
-    if (report === undefined) return;
     const now = this.#parts.clock.now();
     const before = this.report;
     if (before === undefined || before.acknowledged !== report.acknowledged || before.waiting > 0) {
       this.acknowledgedAt = now;
     }
-    this.report = report;
+    this.report = bounded(report);
     this.reportedAt = now;
-    this.#parts.onReport(this);
+    this.#pause?.cancel();
+    this.#pause = this.#parts.clock.after(REPORT_EACH_MS, () => {
+      this.#pause = undefined;
+      this.#readLatest();
+    });
+  }
+
+  /** Reads the last report that came while none was read. */
+  #readLatest(): void {
+    const latest = this.#latest;
+    this.#latest = undefined;
+    if (latest === undefined || this.#isOver) return;
+    try {
+      this.#take(latest);
+    } catch (error) {
+      this.#fail(error);
+    }
   }
 
   #sendSoon(): void {
@@ -258,41 +307,47 @@ export class Attached implements StreamHandler {
     }
   }
 
-  /** Sends a message, and waits until the connection has taken it. */
+  /** Sends a message, and waits until the connection has taken it, or has gone. */
   #taken(message: Uint8Array): Promise<void> {
-    this.#stream.hold(message.length);
     return new Promise((resolve) => {
-      this.#stream.send(message, () => {
-        this.#stream.release(message.length);
-        resolve();
-      });
+      this.#goOn = resolve;
+      this.#stream.send(message, resolve);
     });
+  }
+
+  /** Whether this may be out of date. The caller looks at it now. */
+  #isDue(part: Part): boolean {
+    const entries = this.entries;
+    const isDue = this.#seen.get(part) !== entries;
+    this.#seen.set(part, entries);
+    return this.#stale.delete(part) || isDue;
   }
 
   /** What the agent was not told yet. Bundles come first: they verify the SVIDs of the entries. */
   *#changes(): Iterable<Partial<ServerMessage>> {
-    const { ca } = this.#parts;
-    const own = ca.bundle();
+    const own = this.#parts.ca.bundle();
     if (own !== this.#own && own.x509Authorities.length > 0) {
       this.#own = own;
       yield { bundle: bundleMessage(own) };
     }
-    yield* this.#foreignChanges();
-    yield* this.#authorityChanges();
+    if (this.#isDue('federated')) yield* this.#foreignChanges();
+    if (this.#isDue('authorities')) yield* this.#authorityChanges();
     if (this.#mustReplace) {
       this.#mustReplace = false;
       yield { replaced: {} };
     }
-    yield* this.#aliasChanges();
-    yield* this.#revocationChanges();
-    yield* this.#entryChanges();
+    if (this.#isDue('aliases')) yield* this.#aliasChanges();
+    if (this.#isDue('revocations')) yield* this.#revocationChanges();
+    if (this.#isDue('entries')) yield* this.#entryChanges();
   }
 
   *#foreignChanges(): Iterable<Partial<ServerMessage>> {
-    const entries = [...this.entries.values()];
+    const named = new Set<string>();
+    for (const { federatesWith } of this.entries.values()) for (const one of federatesWith) named.add(one);
+    const isForAll = named.has(EVERY_DOMAIN);
     const wanted = new Map<string, TrustBundle>();
     for (const bundle of this.#parts.registry.federatedBundles.list()) {
-      if (entries.some((entry) => isFederated(entry, bundle.trustDomain))) wanted.set(bundle.trustDomain, bundle);
+      if (isForAll || named.has(bundle.trustDomain)) wanted.set(bundle.trustDomain, bundle);
     }
     for (const trustDomain of [...this.#foreign.keys()]) {
       if (wanted.has(trustDomain)) continue;
@@ -333,8 +388,7 @@ export class Attached implements StreamHandler {
   }
 
   *#revocationChanges(): Iterable<Partial<ServerMessage>> {
-    const all = this.#parts.registry.revocations.all();
-    const serials = all.filter(({ entryId }) => this.entries.has(entryId)).map(({ serial }) => serial);
+    const serials = this.#parts.authorized.revokedOf(this.entries);
     const told = `${serials.join()};`;
     if (told === this.#revoked) return;
     this.#revoked = told;
@@ -344,8 +398,7 @@ export class Attached implements StreamHandler {
 
   *#entryChanges(): Iterable<Partial<ServerMessage>> {
     const before = this.#entries;
-    const now = this.#parts.clock.now();
-    const present = new Map([...this.entries].filter(([, entry]) => !isExpired(entry, now)));
+    const present = this.entries;
     const put = [...present.values()].filter((entry) => before?.get(entry.id) !== entry);
     const gone = [...(before?.keys() ?? [])].filter((id) => !present.has(id));
     this.#entries = present;

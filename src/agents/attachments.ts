@@ -3,10 +3,11 @@
 import { type Clock, printable, SidekeyError } from '../base/index.ts';
 import type { CertificateAuthority, LaggingProxy } from '../ca/index.ts';
 import type { Registry } from '../registry/index.ts';
-import type { Log } from '../telemetry/index.ts';
+import type { SpiffeId } from '../spiffe/index.ts';
+import { type Log, ownedLog } from '../telemetry/index.ts';
 import { type Method, Status, StatusError } from '../wire/index.ts';
 import type { Access } from './access.ts';
-import { type AgentAnswer, Attached, type AttachedParts } from './attached.ts';
+import { type AgentAnswer, Attached, type AttachedParts, MOST_ANSWER_BYTES, type Part } from './attached.ts';
 import type { AuthorizedEntries } from './authorized.ts';
 import type { AgentPeer } from './peer.ts';
 
@@ -61,19 +62,19 @@ export class Attachments {
   constructor(parts: AttachmentsParts) {
     const { registry, ca } = parts;
     this.#parts = parts;
-    const stale = () => {
-      for (const one of this.#all.values()) one.stale();
+    const stale = (part: Part) => () => {
+      for (const one of this.#all.values()) one.stale(part);
     };
     this.#stops = [
       registry.agents.onChange((id) => this.#all.get(id)?.check()),
-      registry.federatedBundles.onChange(stale),
-      registry.aliases.onChange(stale),
+      registry.federatedBundles.onChange(stale('federated')),
+      registry.aliases.onChange(stale('aliases')),
       registry.revocations.onChange(() => {
         for (const one of [...this.#all.values()]) one.check();
-        stale();
+        stale('revocations')();
       }),
-      ca.onBundleChange(stale),
-      ca.onMove(stale),
+      ca.onBundleChange(stale('bundle')),
+      ca.onMove(stale('authorities')),
       ca.onReplaced(() => {
         for (const one of this.#all.values()) one.replaced();
       }),
@@ -81,26 +82,33 @@ export class Attachments {
   }
 
   get method(): Method<AgentPeer> {
-    const { onAttached, log, ...parts } = this.#parts;
-    const callbacks: Pick<AttachedParts, 'onGreeting' | 'onReport' | 'onClosed'> = {
+    const { onAttached, ...parts } = this.#parts;
+    const { log } = parts;
+    const callbacks: Pick<AttachedParts, 'onGreeting' | 'onClosed'> = {
       onGreeting: (attached) => {
         const { id, host, version, peer } = attached;
         const former = this.#all.get(id);
         this.#all.set(id, attached);
         former?.end(new StatusError(Status.ABORTED, `the agent has attached again, from ${peer.address}`));
         onAttached(peer);
-        const said = { agent: id, host, version, address: peer.address };
-        if (former === undefined || former.peer.address === peer.address) log.info(said, 'an agent has attached');
-        else log.warn({ ...said, former: former.peer.address }, 'an agent has attached from another address');
+        const said = { host, version, address: peer.address };
+        const owned = ownedLog(log, peer.owner.name, { agent: id });
+        if (former === undefined || former.peer.address === peer.address) owned.info(said, 'an agent has attached');
+        else owned.warn({ ...said, former: former.peer.address }, 'an agent has attached from another address');
       },
-      onReport: () => undefined,
       onClosed: (attached) => {
         if (this.#all.get(attached.id) !== attached) return;
         this.#all.delete(attached.id);
-        log.info({ agent: attached.id, address: attached.peer.address }, 'an agent has gone');
+        const { id: agent, peer } = attached;
+        ownedLog(log, peer.owner.name, { agent }).info({ address: peer.address }, 'an agent has gone');
       },
     };
-    return { path: PATH, kind: 'bidirectional', open: (stream) => new Attached(stream, { ...parts, ...callbacks }) };
+    return {
+      path: PATH,
+      kind: 'bidirectional',
+      maxMessageBytes: MOST_ANSWER_BYTES + 1024,
+      open: (stream) => new Attached(stream, { ...parts, ...callbacks }),
+    };
   }
 
   close(): void {
@@ -151,14 +159,20 @@ export class Attachments {
    */
   holders(spiffeIds: ReadonlySet<string>): Set<string> {
     const found = new Set<string>();
-    for (const { report, revision, entries } of this.#all.values()) {
-      if (report !== undefined && report.revocations >= revision && revision > 0n) {
+    for (const { report, knowsRevocations, entries } of this.#all.values()) {
+      if (report !== undefined && knowsRevocations) {
         for (const id of report.revokedInUse) if (spiffeIds.has(id)) found.add(id);
       } else {
-        for (const { spiffeId } of entries.values()) if (spiffeIds.has(spiffeId)) found.add(spiffeId);
+        for (const id of spiffeIds) if (this.#gives(entries, id as SpiffeId)) found.add(id);
       }
     }
     return found;
+  }
+
+  #gives(entries: ReadonlyMap<string, unknown>, spiffeId: SpiffeId): boolean {
+    const { registry } = this.#parts;
+    const giving = [...registry.bySpiffeId(spiffeId), ...registry.couldRender(spiffeId)];
+    return giving.some(({ id }) => entries.has(id));
   }
 
   /** What each agent does with the bundle of this number. Agents without streams have no part in it. */

@@ -46,8 +46,8 @@ export class AuthorizedEntries {
   readonly #dependents = new Map<string, Set<AgentView>>();
   /** Grows when all SVIDs issued before must be replaced. */
   #epoch = 0;
-  /** Number of unended revocations by entry. */
-  #revoked = new Map<string, number>();
+  /** The serial numbers of unended revocations, by entry. */
+  #revoked = new Map<string, string[]>();
   /** The other trust domains whose bundles are there, sorted, and how often these have changed. */
   #domains: readonly string[];
   #domainsEpoch = 0;
@@ -111,7 +111,7 @@ export class AuthorizedEntries {
    * domains and these change.
    */
   revisionOf({ id, revisionNumber, federatesWith }: Entry): bigint {
-    const replaced = this.#epoch + (this.#revoked.get(id) ?? 0);
+    const replaced = this.#epoch + (this.#revoked.get(id)?.length ?? 0);
     const domains = federatesWith.some((one) => one === EVERY_DOMAIN) ? this.#domainsEpoch : 0;
     return BigInt(revisionNumber) + BigInt(replaced + domains) * REPLACED;
   }
@@ -119,6 +119,14 @@ export class AuthorizedEntries {
   /** The trust domains whose bundles callers of the entry get, by their names: stock agents know no word for all. */
   domainsOf({ federatesWith }: Pick<Entry, 'federatesWith'>): readonly string[] {
     return federatesWith.some((one) => one === EVERY_DOMAIN) ? this.#domains : federatesWith;
+  }
+
+  /** The serial numbers of unended revocations of SVIDs that were issued for these entries. */
+  revokedOf(entries: ReadonlyMap<string, unknown>): string[] {
+    const [fewer, other] = entries.size < this.#revoked.size ? [entries, this.#revoked] : [this.#revoked, entries];
+    const serials: string[] = [];
+    for (const id of fewer.keys()) if (other.has(id)) serials.push(...this.#revoked.get(id)!);
+    return serials.sort();
   }
 
   #noteDomain(name: string): void {
@@ -130,8 +138,10 @@ export class AuthorizedEntries {
 
   #countRevoked(): void {
     this.#revoked = new Map();
-    for (const { entryId } of this.#parts.registry.revocations.all()) {
-      if (entryId !== '') this.#revoked.set(entryId, (this.#revoked.get(entryId) ?? 0) + 1);
+    for (const { entryId, serial } of this.#parts.registry.revocations.all()) {
+      const ofEntry = this.#revoked.get(entryId) ?? [];
+      ofEntry.push(serial);
+      if (entryId !== '') this.#revoked.set(entryId, ofEntry);
     }
   }
 

@@ -58,6 +58,8 @@ export interface AgentPort {
   readonly address: AddressInfo;
   /** Number of agents that are connected with an SVID. */
   readonly connected: number;
+  /** Memory that is charged to agents and strangers, in bytes. */
+  readonly heldBytes: number;
   /** The connected agents whose own SVID one of these authorities signed, for as long as they may delay a taint. */
   using(authorityIds: ReadonlySet<string>): Iterable<LaggingProxy>;
   /** Agents of Sidekey that are attached, and what they say of their streams. */
@@ -120,6 +122,7 @@ class Port implements AgentPort {
   readonly #ends = new Map<AgentPeer, Deadline>();
   readonly #owners = new Owners();
   readonly #quota: Quota;
+  readonly #memory: MemoryBudget;
   readonly #connects: Rates;
   readonly #lines: Rarely;
   readonly #stops: (() => void)[];
@@ -172,6 +175,7 @@ class Port implements AgentPort {
       },
       counters,
     );
+    this.#memory = new MemoryBudget({ memoryPerOwner: MEMORY_PER_OWNER, memory: MEMORY }, this.#owners, counters);
     this.#wire = createWire<AgentPeer>({
       methods: [
         ...agentService({ ...shared, attestRates, popRoots, agentTtl }),
@@ -181,7 +185,7 @@ class Port implements AgentPort {
         this.attachments.method,
       ],
       ...{ clock, log, turns, quota: this.#quota, sessions: SESSION },
-      memory: new MemoryBudget({ memoryPerOwner: MEMORY_PER_OWNER, memory: MEMORY }, this.#owners, counters),
+      memory: this.#memory,
     });
     this.#secure = tls.createServer({
       ...{ requestCert: true, rejectUnauthorized: false, ALPNProtocols: ['h2'], minVersion: 'TLSv1.2' },
@@ -201,15 +205,20 @@ class Port implements AgentPort {
     return this.#listener.address() as AddressInfo;
   }
 
+  get heldBytes(): number {
+    return this.#memory.heldBytes;
+  }
+
   get connected(): number {
     return new Set([...this.#agents].map(({ svid }) => svid?.id)).size;
   }
 
   *using(authorityIds: ReadonlySet<string>): Iterable<LaggingProxy> {
-    yield* this.attachments.using(authorityIds);
     const now = this.#options.clock.now();
     for (const id of this.#tainted.keys()) if (!authorityIds.has(id)) this.#tainted.delete(id);
     for (const id of authorityIds) if (!this.#tainted.has(id)) this.#tainted.set(id, now);
+    const waited = [...this.#tainted].filter(([, since]) => now - since <= TAINT_MS).map(([id]) => id);
+    yield* this.attachments.using(new Set(waited));
     for (const { svid } of this.#agents) {
       const since = svid === undefined ? undefined : this.#tainted.get(svid.authorityId);
       if (svid === undefined || since === undefined || now - since > TAINT_MS) continue;

@@ -10,7 +10,7 @@ import { DerReader, TAG } from './der-reader.ts';
 import type { LeafKey } from './leaf.ts';
 
 /** Larger than any request for an accepted key with many names in it. */
-const MAX_CSR_BYTES = 16 * 1024;
+export const MAX_CSR_BYTES = 16 * 1024;
 
 /** Why a request is refused. */
 export class CsrError extends Error {

@@ -42,7 +42,7 @@ export function extensionsOf(der: Buffer): Extension[] {
   });
 }
 
-function readExtensions(list: DerReader): Extension[] {
+export function readExtensions(list: DerReader): Extension[] {
   const extensions: Extension[] = [];
   while (list.tag !== undefined) {
     extensions.push(

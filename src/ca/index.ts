@@ -8,6 +8,7 @@ export {
   openCertificateAuthority,
 } from './certificate-authority.ts';
 export { CsrError } from './csr.ts';
+export { uriOfCsr } from './csr-names.ts';
 export { makeCsr } from './csr-writer.ts';
 export { DerReader, TAG } from './der-reader.ts';
 export { authorityKeyIdOf, extensionsOf } from './extensions.ts';

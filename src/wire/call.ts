@@ -79,7 +79,8 @@ export class Http2Call<P extends WirePeer> implements OpeningCall<P>, Sink, Hold
     this.method = method;
     this.#caller = caller;
     this.#stream = stream;
-    this.#reader = new MessageReader(caller.buffers, this);
+    const maxBytes = method.kind === 'bidirectional' ? method.maxMessageBytes : undefined;
+    this.#reader = new MessageReader(caller.buffers, this, maxBytes);
   }
 
   get owner(): Owner {

@@ -27,6 +27,7 @@ export interface Sink {
 export class MessageReader {
   readonly #buffers: MessageBuffers;
   readonly #holdings: Holdings;
+  readonly #maxBytes: number;
   /** The number of head bytes read so far, and the length as far as it is read. */
   #headBytes = 0;
   #length = 0;
@@ -34,9 +35,10 @@ export class MessageReader {
   #buffer: Buffer | undefined;
   #filled = 0;
 
-  constructor(buffers: MessageBuffers, holdings: Holdings) {
+  constructor(buffers: MessageBuffers, holdings: Holdings, maxBytes: number = MAX_MESSAGE_BYTES) {
     this.#buffers = buffers;
     this.#holdings = holdings;
+    this.#maxBytes = maxBytes;
   }
 
   /** True within a message. */
@@ -94,8 +96,8 @@ export class MessageReader {
       this.#length = this.#length * 256 + byte;
     }
     this.#headBytes += 1;
-    if (this.#headBytes < HEAD_BYTES || this.#length <= MAX_MESSAGE_BYTES) return;
-    const problem = `message has ${this.#length} bytes; the limit is ${MAX_MESSAGE_BYTES}`;
+    if (this.#headBytes < HEAD_BYTES || this.#length <= this.#maxBytes) return;
+    const problem = `message has ${this.#length} bytes; the limit is ${this.#maxBytes}`;
     throw new StatusError(Status.RESOURCE_EXHAUSTED, problem, { limit: 'messageBytes' });
   }
 

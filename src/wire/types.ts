@@ -180,5 +180,7 @@ export interface BidirectionalMethod<P extends WirePeer = Peer> {
    * call's message ([why](../../docs/decisions/borrowed-messages.md)).
    */
   readonly borrowsMessages?: true;
+  /** Limit of a message, in bytes; 1 MiB by default. */
+  readonly maxMessageBytes?: number;
   open(stream: Stream<P>, metadata: Metadata): StreamHandler;
 }
