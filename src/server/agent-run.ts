@@ -66,18 +66,12 @@ export async function startAgent(
       stop.throwIfAborted();
     },
   };
-  const aborted = Promise.withResolvers<never>();
-  stop.addEventListener('abort', () => aborted.reject(stop.reason));
   try {
-    // A server that does not answer may hold the start up, and a signal ends it.
-    const starting = start(context, supervisor, failed.resolve);
-    starting.catch(() => undefined);
-    await Promise.race([starting, aborted.promise, failed.promise.then((error) => Promise.reject(error))]);
+    await start(context, supervisor, stop, failed.resolve);
   } catch (error) {
     await parts.close();
     throw error;
   }
-  aborted.promise.catch(() => undefined);
   let closing: Promise<void> | undefined;
   return {
     failed: failed.promise,
@@ -93,6 +87,7 @@ export async function startAgent(
 async function start(
   context: StartContext<AgentConfig>,
   supervisor: Supervisor,
+  stop: AbortSignal,
   fatal: (error: SidekeyError) => void,
 ): Promise<void> {
   const { config, clock, log, parts, meters, mayGoOn } = context;
@@ -191,15 +186,18 @@ async function start(
   await mayGoOn();
 
   uplink = parts.own(
-    await openUplink({
-      ...{ dataDir, trustDomain, clock, log, fatal },
-      servers: config.server,
-      trust: trustOf(config),
-      attestation: attestationOf(config),
-      mirror: createMirror({ registry, authority, onRevoked }),
-      answer: (asked) => admin.answer(asked),
-      syncInterval: config.syncInterval * 1000,
-    }),
+    await openUplink(
+      {
+        ...{ dataDir, trustDomain, clock, log, fatal },
+        servers: config.server,
+        trust: trustOf(config),
+        attestation: attestationOf(config),
+        mirror: createMirror({ registry, authority, onRevoked }),
+        answer: (asked) => admin.answer(asked),
+        syncInterval: config.syncInterval * 1000,
+      },
+      stop,
+    ),
   );
   reporter.start();
   await mayGoOn();

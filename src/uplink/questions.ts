@@ -3,13 +3,12 @@
 import type { Deadline } from '../base/index.ts';
 import type { Answer, Question } from '../gen/sidekey/agent.ts';
 import type { FeedParts } from './feed.ts';
-import { MAX_MESSAGE_BYTES } from './limits.ts';
 
 const MOST_AT_ONCE = 8;
 const MOST_CHARACTERS = 2_048;
 const ANSWER_MS = 5_000;
-/** With the rest of its message. */
-const MAX_BODY_BYTES = MAX_MESSAGE_BYTES - 64 * 1024;
+/** The agent port of a server takes messages of 1 MiB, and ends the stream of a larger one. */
+const MAX_BODY_BYTES = 1024 * 1024 - 1024;
 
 export class Questions {
   readonly #parts: Pick<FeedParts, 'answer' | 'clock' | 'log'>;

@@ -23,12 +23,7 @@ const BUSY_MS = 500;
 const MAX_TOKEN = 64 * 1024;
 
 /** Whether another connection, or a later time, may help. */
-const AGAIN: readonly (status | undefined)[] = [
-  status.UNAVAILABLE,
-  status.CANCELLED,
-  status.PERMISSION_DENIED,
-  status.RESOURCE_EXHAUSTED,
-];
+const AGAIN: readonly (status | undefined)[] = [status.PERMISSION_DENIED, status.RESOURCE_EXHAUSTED];
 
 export interface SvidRequestsParts {
   /** The connection, now or later. @param except a connection that has failed @throws SidekeyError after that time */
@@ -82,7 +77,8 @@ export class SvidRequests {
         return await connection.ask(path, request, response, message, Math.max(left, 1));
       } catch (error) {
         if (!(error instanceof Failure)) throw error;
-        if (!AGAIN.includes(error.code) || performance.now() >= end) throw errorOf(error);
+        const again = error.kind === 'unreachable' || AGAIN.includes(error.code);
+        if (!again || performance.now() >= end) throw errorOf(error);
         last = error;
         if (error.code === status.RESOURCE_EXHAUSTED) await this.#wait(BUSY_MS);
         else failed = connection;

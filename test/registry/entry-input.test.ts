@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { type Problem, SidekeyError } from '../../src/base/errors.ts';
 import { type EntryRules, parseEntryInput, parseEntryInputs, parseEntryPatch } from '../../src/registry/entry-input.ts';
-import { entryToJson } from '../../src/registry/entry-json.ts';
+import { entryFromJson, entryToJson } from '../../src/registry/entry-json.ts';
 import type { Entry } from '../../src/registry/types.ts';
 import { TRUST_DOMAIN } from './support.ts';
 
@@ -184,7 +184,9 @@ test('any entry that was read is the same when it is shown and read again', () =
     fc.property(given, (value) => {
       const read = parseEntryInput(value, rules());
       const whole: Entry = { ...read, id: read.id!, createdAt: 1, updatedAt: 1, revisionNumber: 1, source: 's' };
-      assert.deepEqual(parseEntryInput(JSON.parse(JSON.stringify(entryToJson(whole))), rules()), read);
+      const json: unknown = JSON.parse(JSON.stringify(entryToJson(whole)));
+      assert.deepEqual(parseEntryInput(json, rules()), read);
+      assert.deepEqual(entryFromJson(json, rules()), whole);
     }),
   );
 });
@@ -591,4 +593,39 @@ test('a patch has only what is to change, by the same rules', () => {
     ['/selectors', '/hint', '/hnit', '/id'],
   );
   assert.equal(faults(() => parseEntryPatch([], rules(), 'x'))[0]?.path, '');
+});
+
+test('an entry that another Sidekey wrote is read exactly, or refused', () => {
+  const made: Entry = {
+    ...parseEntryInput(
+      entry({ id: 'x', hint: 'h', expires_at: 1_900_000_000, federates_with: ['b.org', 'a.org'] }),
+      rules(),
+    ),
+    ...{ id: 'x', createdAt: 1_700_000_000_123, updatedAt: 1_700_000_000_456, revisionNumber: 7, source: 'file' },
+  };
+  const json = JSON.parse(JSON.stringify(entryToJson(made))) as Record<string, unknown>;
+  assert.deepEqual(entryFromJson(json, rules()), made);
+
+  const { hint: _hint, ...withoutHint } = json;
+  for (const [value, path] of [
+    [{ ...json, not_before: 1 }, '/not_before'],
+    [{ ...json, spiffeId: json.spiffe_id }, '/spiffeId'],
+    [withoutHint, '/hint'],
+    [{ ...json, spiffe_id: 'spiffe://other.org/a' }, '/spiffe_id'],
+    [{ ...json, selectors: [] }, '/selectors'],
+    [{ ...json, selectors: ['unix:uid:1000'] }, '/selectors'],
+    [{ ...json, x509_svid_ttl: '1h' }, '/x509_svid_ttl'],
+    [{ ...json, x509_svid_key_type: null }, '/x509_svid_key_type'],
+    [{ ...json, expires_at: 1_900_000_000 }, '/expires_at'],
+    [{ ...json, created_at: 5 }, '/created_at'],
+    [{ ...json, updated_at: '2026-06-01 12:00:00Z' }, '/updated_at'],
+    [{ ...json, revision_number: 0 }, '/revision_number'],
+    [{ ...json, revision_number: '7' }, '/revision_number'],
+    [{ ...json, source: null }, '/source'],
+    [[], ''],
+    [null, ''],
+  ] as const) {
+    const found = faults(() => entryFromJson(value, rules()));
+    assert.deepEqual([...new Set(found.map((fault) => fault.path))], [path], JSON.stringify(value));
+  }
 });

@@ -116,6 +116,7 @@ test('reports are coalesced, the last one is sent again after each new connectio
     answer: async (path) => {
       if (path === '/v1/never') return new Promise(() => undefined);
       if (path === '/v1/bad') throw new Error('no');
+      if (path === '/v1/large') return { status: 200, body: Buffer.alloc(1024 * 1024) };
       return { status: 200, body: Buffer.from(JSON.stringify({ path })) };
     },
   });
@@ -136,16 +137,16 @@ test('reports are coalesced, the last one is sent again after each new connectio
   await until('the last report', () => reports().at(-1) === 100n);
   assert.deepEqual(reports(), [1n, 100n]);
 
-  for (const [id, path] of ['/v1/proxies?limit=1', '/v1/bad', 'http://elsewhere', '/v1/never'].entries()) {
+  for (const [id, path] of ['/v1/proxies?limit=1', '/v1/bad', 'http://elsewhere', '/v1/never', '/v1/large'].entries()) {
     stream.send({ question: { id: BigInt(id), path } });
   }
   const answers = () => stream.messages.flatMap(({ answer }) => (answer === undefined ? [] : [answer]));
-  await until('four answers', () => answers().length === 4);
+  await until('five answers', () => answers().length === 5);
   assert.deepEqual(
     answers()
       .map(({ id, status }) => `${id} ${status}`)
       .sort(),
-    ['0 200', '1 500', '2 400', '3 504'],
+    ['0 200', '1 500', '2 400', '3 504', '4 413'],
   );
   assert.equal(String(answers().find(({ id }) => id === 0n)!.body), '{"path":"/v1/proxies?limit=1"}');
 
