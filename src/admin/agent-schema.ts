@@ -10,6 +10,25 @@ const Alias = Type.Union([Type.String(), Type.Null()], {
   description: 'a further SPIFFE ID that entries may name as their parent',
 });
 
+const ATTACHED = titled(
+  'AttachedAgent',
+  Type.Object(
+    {
+      host: Type.Union([Type.String(), Type.Null()], { description: 'the name of its host, as it says' }),
+      version: Type.String({ description: 'as it says' }),
+      address: Type.String({ description: 'of its connection' }),
+      since: Timestamp,
+      reported_at: Type.Union([Timestamp, Type.Null()], {
+        description: 'when its streams last changed and it told so; null: it has told nothing yet',
+      }),
+      connections: Type.Integer({ minimum: 0, description: 'of proxies and other callers on its host' }),
+      streams: Type.Integer({ minimum: 0 }),
+      waiting: Type.Integer({ minimum: 0, description: 'streams that have not acknowledged the bundle of the agent' }),
+    },
+    { ...CLOSED, description: "an agent of Sidekey that is attached now: what it says of its host's streams" },
+  ),
+);
+
 export const AGENT = titled(
   'Agent',
   Type.Object(
@@ -25,6 +44,7 @@ export const AGENT = titled(
       version: Type.Union([Type.String(), Type.Null()], { description: 'as it reported it' }),
       created_at: Timestamp,
       expired: Type.Boolean({ description: 'its newest SVID has ended' }),
+      attached: Type.Union([ATTACHED, Type.Null()], { description: 'null: it is away, or is a spire-agent' }),
     },
     CLOSED,
   ),

@@ -7,12 +7,14 @@ import { type Agent, type EntryRules, joinedAgentId, parseJoinTokenInput, type R
 import type { Log } from '../telemetry/index.ts';
 import type { ByOf } from './actor.ts';
 import { AGENT, AGENT_PARAMS, AGENTS, type AgentJson, JOIN_TOKEN_INPUT, NEW_JOIN_TOKEN } from './agent-schema.ts';
+import type { AttachedAgent, FleetRoutesParts } from './fleet.ts';
 import { NOTHING } from './schema.ts';
 import { time } from './time.ts';
 
 export interface AgentRoutesParts {
   readonly registry: Pick<Registry, 'agents'>;
   readonly entryRules: Pick<EntryRules, 'trustDomain'>;
+  readonly fleet?: FleetRoutesParts['fleet'];
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -23,14 +25,19 @@ interface AgentParams {
 
 export function addAgentRoutes(
   app: FastifyInstance,
-  { registry, entryRules, clock, log }: AgentRoutesParts,
+  { registry, entryRules, fleet, clock, log }: AgentRoutesParts,
   byOf: ByOf,
 ): void {
   const { agents } = registry;
+  const present = () => new Map([...(fleet?.()?.list() ?? [])].map((one) => [one.id, one]));
+  const show = (agent: Agent, attached = present()) => toJson(agent, attached.get(agent.id), clock.now());
   app.get(
     '/v1/agents',
     { schema: { operationId: 'listAgents', summary: 'List agents of other hosts by ID', response: { 200: AGENTS } } },
-    () => ({ agents: agents.list().map((agent) => toJson(agent, clock.now())) }),
+    () => {
+      const attached = present();
+      return { agents: agents.list().map((agent) => show(agent, attached)) };
+    },
   );
 
   app.get<AgentParams>(
@@ -43,7 +50,7 @@ export function addAgentRoutes(
         response: { 200: AGENT },
       },
     },
-    ({ params }) => toJson(agents.require(params.id), clock.now()),
+    ({ params }) => show(agents.require(params.id)),
   );
 
   app.post(
@@ -81,7 +88,7 @@ export function addAgentRoutes(
     async (request) => {
       const agent = await agents.ban(request.params.id, byOf(request));
       log.warn({ agent: agent.id, by: request.requester }, 'an agent was banned');
-      return toJson(agent, clock.now());
+      return show(agent);
     },
   );
 
@@ -103,7 +110,7 @@ export function addAgentRoutes(
   );
 }
 
-function toJson(agent: Agent, now: number): AgentJson {
+function toJson(agent: Agent, attached: AttachedAgent | undefined, now: number): AgentJson {
   const end = Math.max(agent.notAfter, agent.newNotAfter);
   return {
     id: agent.id,
@@ -117,5 +124,15 @@ function toJson(agent: Agent, now: number): AgentJson {
     version: agent.version || null,
     created_at: time(agent.createdAt),
     expired: end <= now,
+    attached: attached === undefined ? null : attachedJson(attached),
+  };
+}
+
+function attachedJson(attached: AttachedAgent): AgentJson['attached'] {
+  const { host, version, address, since, reportedAt, connections, streams, waiting } = attached;
+  return {
+    ...{ host: host || null, version, address, since: time(since) },
+    reported_at: reportedAt === undefined ? null : time(reportedAt),
+    ...{ connections, streams, waiting },
   };
 }

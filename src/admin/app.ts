@@ -21,6 +21,7 @@ import type { EventReaders } from './event-readers.ts';
 import { addEventRoutes } from './events.ts';
 import { addExplainRoutes, type ExplainRoutesParts } from './explain.ts';
 import { addFederationRoutes } from './federation.ts';
+import { addFleetRoutes, type FleetRoutesParts } from './fleet.ts';
 import { addHealthRoutes, type Readiness } from './health.ts';
 import { addIssuanceRoutes } from './issuances.ts';
 import { addLogLevelRoutes, type LevelControl } from './log-level.ts';
@@ -44,6 +45,7 @@ export interface AppOptions extends Omit<BaseOptions, 'elsewhere'> {
   readonly warningsOf: WarningsOf;
   readonly ledger: Pick<Ledger, 'connections'>;
   readonly decisions: Pick<Decisions, 'get' | 'list'>;
+  readonly fleet?: FleetRoutesParts['fleet'];
   readonly explain: Pick<ExplainRoutesParts, 'identities' | 'inspect' | 'mainPid'> & {
     readonly identities: Pick<Identities, 'preview'>;
   };
@@ -86,6 +88,7 @@ export function createApp(options: AppOptions): FastifyInstance {
   addEventRoutes(app, options.eventReaders, options.sessions);
   addTokenRoutes(app, options, byOf);
   addAgentRoutes(app, options, byOf);
+  addFleetRoutes(app, options);
   addHealthRoutes(app, options.ready);
   addSessionRoutes(app, options, byOf);
   addPageRoutes(app, options.pageFiles);

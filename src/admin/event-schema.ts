@@ -120,6 +120,20 @@ const BUNDLE_EVENT = titled(
   ),
 );
 
+const AGENT_EVENT = titled(
+  'AgentEvent',
+  Type.Object(
+    {
+      at: Timestamp,
+      agent_id: Type.String({ description: 'its SPIFFE ID' }),
+      host: Type.Union([Type.String(), Type.Null()]),
+      agent_version: Type.String(),
+      address: Type.String(),
+    },
+    { ...CLOSED, description: 'of agent_attached and agent_detached: an agent of Sidekey on another host' },
+  ),
+);
+
 const LAGGED_EVENT = titled(
   'LaggedEvent',
   Type.Object({ at: Timestamp, detail: Type.String() }, { ...CLOSED, description: 'of lagged' }),
@@ -131,6 +145,7 @@ export type AuthorityEventJson = Static<typeof AUTHORITY_EVENT>;
 export type RevocationEventJson = Static<typeof REVOCATION_EVENT>;
 export type RelationshipEventJson = Static<typeof RELATIONSHIP_EVENT>;
 export type BundleEventJson = Static<typeof BUNDLE_EVENT>;
+export type AgentEventJson = Static<typeof AGENT_EVENT>;
 export type IssuanceEventJson = Static<typeof ISSUANCE_EVENT>;
 
 /** The data of one event. */
@@ -144,6 +159,7 @@ export const EVENT = titled(
     AUTHORITY_EVENT,
     RELATIONSHIP_EVENT,
     BUNDLE_EVENT,
+    AGENT_EVENT,
     LAGGED_EVENT,
   ]),
 );

@@ -11,6 +11,7 @@ import type { Counters } from '../telemetry/index.ts';
 import { type Requester, senderOf } from './access.ts';
 import { EventReaders, type Tell } from './event-readers.ts';
 import {
+  type AgentEventJson,
   type AuthorityEventJson,
   type BundleEventJson,
   type EntryEventJson,
@@ -20,6 +21,7 @@ import {
   type RevocationEventJson,
   type StreamEventJson,
 } from './event-schema.ts';
+import type { AgentMove, FleetRoutesParts } from './fleet.ts';
 import type { PageSessions } from './page/sessions.ts';
 import { time } from './time.ts';
 
@@ -31,6 +33,7 @@ export interface EventSources {
   /** Calls the listener for recorded SVIDs. Returns a function that stops this. */
   readonly onIssued: (listener: (records: readonly IssuanceRecord[]) => void) => () => void;
   readonly ca: Pick<CertificateAuthority, 'onMove'>;
+  readonly fleet?: FleetRoutesParts['fleet'];
   readonly clock: Clock;
   /** Counts readers that are too slow. */
   readonly counters: Counters;
@@ -85,6 +88,7 @@ export function createEventReaders({
   federation,
   onIssued,
   ca,
+  fleet,
   clock,
   counters,
 }: EventSources): EventReaders {
@@ -108,9 +112,10 @@ export function createEventReaders({
         tell(event, bundleEvent(trustDomain, bundle, clock.now()));
       }),
       ca.onMove((move) => tell('authority_moved', authorityEvent(move))),
+      fleet?.()?.onMove((move) => tell(move.type, agentEvent(move))),
     ];
     return () => {
-      for (const stop of stops) stop();
+      for (const stop of stops) stop?.();
     };
   });
 }
@@ -157,6 +162,10 @@ function entryEvent({ id, spiffeId, source, revisionNumber }: Entry, now: number
 
 function authorityEvent({ at, id, role, state, before }: AuthorityMove): AuthorityEventJson {
   return { at: time(at), authority_id: id, role, state, before: before ?? null };
+}
+
+function agentEvent({ at, id, host, version, address }: AgentMove): AgentEventJson {
+  return { at: time(at), agent_id: id, host: host || null, agent_version: version, address };
 }
 
 function relationshipEvent({ at, trustDomain, state, before, detail }: RelationshipMove): RelationshipEventJson {

@@ -72,6 +72,10 @@ const ROUTES: Readonly<Record<string, Needs>> = {
   'PUT /v1/log-level': 'admin',
   'GET /v1/agents': 'read',
   'GET /v1/agents/:id': 'read',
+  'GET /v1/agents/:id/proxies': 'read',
+  'GET /v1/agents/:id/explain': 'read',
+  'GET /v1/agents/:id/decisions': 'read',
+  'GET /v1/agents/:id/doctor': 'read',
   // Who has a token or decides about agents decides which hosts get identities.
   'POST /v1/agents/tokens': 'admin',
   'POST /v1/agents/:id/ban': 'admin',

@@ -1,6 +1,6 @@
 /** The attached agents of Sidekey: tells them of changes, and answers for their streams. */
 
-import { type Clock, printable, SidekeyError } from '../base/index.ts';
+import { type Clock, Listeners, printable, SidekeyError } from '../base/index.ts';
 import type { CertificateAuthority, LaggingProxy } from '../ca/index.ts';
 import type { Registry } from '../registry/index.ts';
 import type { SpiffeId } from '../spiffe/index.ts';
@@ -42,10 +42,19 @@ export interface AttachedAgent {
   readonly address: string;
   /** Milliseconds since the epoch. */
   readonly since: number;
+  /** Undefined: it has not reported yet. */
+  readonly reportedAt: number | undefined;
   readonly connections: number;
   readonly streams: number;
   /** Streams that have not acknowledged the newest bundle. */
   readonly waiting: number;
+}
+
+/** An agent attached, or its stream ended. */
+export interface AgentMove extends Pick<AttachedAgent, 'id' | 'host' | 'version' | 'address'> {
+  readonly type: 'agent_attached' | 'agent_detached';
+  /** Milliseconds since the epoch. */
+  readonly at: number;
 }
 
 const PATH = '/sidekey.agent.v1.Agents/Attach';
@@ -56,12 +65,14 @@ export class Attachments {
   readonly #parts: AttachmentsParts;
   readonly #all = new Map<string, Attached>();
   readonly #stops: (() => void)[];
+  readonly #moves: Listeners<AgentMove>;
   /** The newest bundle that somebody has asked about, and since when. */
   #asked = { sequenceNumber: 0, since: 0 };
 
   constructor(parts: AttachmentsParts) {
     const { registry, ca } = parts;
     this.#parts = parts;
+    this.#moves = new Listeners((err) => parts.log.error({ err }, 'a listener for agents failed'));
     const stale = (part: Part) => () => {
       for (const one of this.#all.values()) one.stale(part);
     };
@@ -91,6 +102,7 @@ export class Attachments {
         this.#all.set(id, attached);
         former?.end(new StatusError(Status.ABORTED, `the agent has attached again, from ${peer.address}`));
         onAttached(peer);
+        this.#moved('agent_attached', attached);
         const said = { host, version, address: peer.address };
         const owned = ownedLog(log, peer.owner.name, { agent: id });
         if (former === undefined || former.peer.address === peer.address) owned.info(said, 'an agent has attached');
@@ -99,6 +111,7 @@ export class Attachments {
       onClosed: (attached) => {
         if (this.#all.get(attached.id) !== attached) return;
         this.#all.delete(attached.id);
+        this.#moved('agent_detached', attached);
         const { id: agent, peer } = attached;
         ownedLog(log, peer.owner.name, { agent }).info({ address: peer.address }, 'an agent has gone');
       },
@@ -113,12 +126,28 @@ export class Attachments {
 
   close(): void {
     for (const stop of this.#stops) stop();
+    this.#moves.clear();
+  }
+
+  /** Calls the listener when an agent has attached or has gone. @returns a function that removes it */
+  onMove(listener: (move: AgentMove) => void): () => void {
+    return this.#moves.add(listener);
+  }
+
+  #moved(type: AgentMove['type'], { id, host, version, peer: { address } }: Attached): void {
+    this.#moves.tell({ type, at: this.#parts.clock.now(), id, host, version, address });
+  }
+
+  /** Number of attached agents. */
+  get size(): number {
+    return this.#all.size;
   }
 
   *list(): Iterable<AttachedAgent> {
-    for (const { id, version, host, peer, since, report } of this.#all.values()) {
+    for (const { id, version, host, peer, since, report, reportedAt: at } of this.#all.values()) {
+      const reportedAt = report === undefined ? undefined : at;
       const { connections = 0, streams = 0, waiting = 0 } = report ?? {};
-      yield { id, version, host, address: peer.address, since, connections, streams, waiting };
+      yield { id, version, host, address: peer.address, since, reportedAt, connections, streams, waiting };
     }
   }
 

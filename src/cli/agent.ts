@@ -32,8 +32,11 @@ export function addAgentCommands(program: Command): void {
       names: agents.map(({ id }) => id),
       table: () =>
         printTable(
-          ['ID', 'ATTESTATION', 'EXPIRES', 'STATE'],
-          agents.map((one) => [one.id, one.attestation_type, one.expires_at, stateOf(one)]),
+          ['ID', 'ATTESTATION', 'HOST', 'VERSION', 'EXPIRES', 'STATE'],
+          agents.map((one) => {
+            const { host = null, version = one.version } = one.attached ?? {};
+            return [one.id, one.attestation_type, host ?? '-', version ?? '-', one.expires_at, stateOf(one)];
+          }),
         ),
     });
   });
@@ -110,14 +113,17 @@ function addToken(agent: Command): void {
 }
 
 function fieldsOf(shown: object): [string, string | string[]][] {
-  return Object.entries(shown).map(([name, value]) => {
+  const { attached, ...others } = shown as { readonly attached?: object | null };
+  const fields = Object.entries(attached ?? {}).map(([name, value]) => [`attached.${name}`, value]);
+  return [...Object.entries(others), ...fields].map(([name, value]) => {
     return [name, Array.isArray(value) ? value.map(String) : value === null ? 'none' : String(value)];
   });
 }
 
-function stateOf({ banned, expired }: { readonly banned: boolean; readonly expired: boolean }): string {
-  if (banned) return 'banned';
-  return expired ? 'expired' : 'active';
+function stateOf(agent: { readonly banned: boolean; readonly expired: boolean; readonly attached: object | null }) {
+  if (agent.banned) return 'banned';
+  if (agent.attached !== null) return 'attached';
+  return agent.expired ? 'expired' : 'active';
 }
 
 function byFlag(problem: Problem): Problem {

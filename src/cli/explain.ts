@@ -10,7 +10,7 @@ import { asCalled, wordsAsCalled } from './called-as.ts';
 import { UsageError } from './errors.ts';
 import { decisionLines, explanationLines } from './explain-text.ts';
 import { isData, printData, REPORT_FORMATS } from './output.ts';
-import { addClientOptions, aimed, type ClientOptions, openClient } from './target.ts';
+import { addClientOptions, aimed, askingAgent, type ClientOptions, openClient } from './target.ts';
 
 interface ExplainOptions extends ClientOptions {
   readonly pid?: string;
@@ -19,6 +19,7 @@ interface ExplainOptions extends ClientOptions {
   readonly contained?: boolean;
   readonly spiffeId?: string;
   readonly limit?: string;
+  readonly agent?: string;
 }
 
 export function addExplainCommand(program: Command): void {
@@ -30,12 +31,16 @@ export function addExplainCommand(program: Command): void {
     .option('--selector <type:value>', 'assume a caller with this selector; repeat for more', selector)
     .option('--contained', 'with --selector: assume that the caller is in a container')
     .option('--spiffe-id <id>', 'the SPIFFE ID that the caller should have')
+    .option('--agent <id>', 'a caller on the host of this agent (its SPIFFE ID), as the agent answers')
     .option('--limit <number>', 'how many near misses to show (default: 10)', digits);
   addClientOptions(command, REPORT_FORMATS).action(async (decision: string | undefined, options: ExplainOptions) => {
     const { pid, container, selector, spiffeId, limit } = options;
     const subjects = [decision, pid, container, selector].filter((one) => one !== undefined);
     if (subjects.length !== 1)
       throw new UsageError('give exactly one of --pid, --container, --selector or a decision id');
+    if (decision !== undefined && options.agent !== undefined) {
+      throw new UsageError("a decision id can't be combined with --agent: explain it on the agent's host");
+    }
     if (decision !== undefined) await explainDecision(decision, options);
     else {
       const { contained } = options;
@@ -46,7 +51,7 @@ export function addExplainCommand(program: Command): void {
 }
 
 async function explainSubject(query: QueryOf<'explain'>, options: ExplainOptions): Promise<void> {
-  const client = await openClient(options);
+  const client = askingAgent(await openClient(options), options.agent);
   const explanation = await ask(client, query, options);
   if (isData(options.output)) await printData(options.output, explanation);
   else print(explanationLines(explanation));

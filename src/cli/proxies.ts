@@ -20,7 +20,7 @@ import {
 } from './proxy-rows.ts';
 import { changesPrinter, jsonOf, screen } from './proxy-show.ts';
 import { readTroubles } from './proxy-troubles.ts';
-import { addClientOptions, type ClientOptions, openClient } from './target.ts';
+import { addClientOptions, askingAgent, type ClientOptions, openClient } from './target.ts';
 
 /** A copy of the list in `admin/proxy-schema.ts`, which is not loaded for `--help`. */
 const STATES = ['held', 'unknown', 'sent', 'in_sync', 'rejected', 'stale'];
@@ -35,6 +35,7 @@ interface ProxiesOptions extends ClientOptions {
   readonly watch?: boolean;
   readonly check?: boolean;
   readonly waiting?: boolean;
+  readonly agent?: string;
 }
 
 export function addProxiesCommand(program: Command): void {
@@ -47,6 +48,7 @@ export function addProxiesCommand(program: Command): void {
     .option('--node <id>', 'only proxies with this node id')
     .option('--pid <pid>', 'only proxies of this process', digits)
     .option('--uid <uid>', 'only proxies of this user', digits)
+    .option('--agent <id>', 'the proxies of the host of this agent (its SPIFFE ID), as the agent answers')
     .option('--watch', 'keep running: redraw on a terminal, otherwise print a line for each secret that changes')
     .option('--check', 'show only secrets that need attention, and exit with status 1 if there are any')
     .option('--waiting', 'with --check: names that wait for an entry that never existed need attention too');
@@ -58,8 +60,11 @@ async function showProxies(options: ProxiesOptions): Promise<void> {
     throw new UsageError('--watch prints a table or JSON lines: give --output table, wide or json');
   if (options.watch === true && options.check === true) throw new UsageError('give --watch or --check, not both');
   if (options.waiting === true && options.check !== true) throw new UsageError('give --waiting only with --check');
+  if (options.agent !== undefined && (options.watch === true || options.check === true)) {
+    throw new UsageError("--watch and --check can't be combined with --agent: run them on the agent's host");
+  }
   const filter = filterOf(options);
-  const client = await openClient(options);
+  const client = askingAgent(await openClient(options), options.agent);
   if (options.watch === true) {
     const { watchProxies } = await import('./proxy-watch.ts');
     const isTerminal = process.stdout.isTTY && options.output !== 'json';

@@ -140,6 +140,17 @@ async function readCa(flag: string | undefined): Promise<string | undefined> {
 const CA_RULE = 'it must contain certificates as PEM';
 const CA_REMEDY = 'copy the certificates to a file that only you can write';
 
+/** The client, but what is asked about a host is asked of this agent; undefined: of the server. */
+export function askingAgent(client: AdminClient, agent: string | undefined): AdminClient {
+  if (agent === undefined) return client;
+  const path = { id: agent };
+  return {
+    ...client,
+    listProxies: (request) => client.listAgentProxies({ ...request, path }),
+    explain: (request) => client.explainOnAgent({ ...request, path }),
+  };
+}
+
 /** The pipe of a server that seems to be root's, if this user has named no server and is not root. */
 export function pipeOfRoot({ adminSocket }: ClientOptions): string | undefined {
   const { SIDEKEY_ADMIN_SOCKET, SIDEKEY_DATA_DIR } = process.env;

@@ -110,7 +110,10 @@ function collectRevocations(samples: Samples, { registry, ca }: MetricSources): 
   samples.set('sidekey_revocations_unlisted', Number(size > 0 && lists === 0));
 }
 
-function collectAgents(samples: Samples, { agents, registry, clock }: MetricSources): void {
+function collectAgents(samples: Samples, { agents, fleet, registry, clock }: MetricSources): void {
+  const attached = [...(fleet()?.list() ?? [])];
+  samples.set('sidekey_agents_attached', attached.length);
+  samples.set('sidekey_agents_waiting', attached.filter(({ waiting }) => waiting > 0).length);
   const now = clock.now();
   const states = { active: 0, expired: 0, banned: 0 };
   for (const { banned, notAfter, newNotAfter } of registry.agents.list()) {

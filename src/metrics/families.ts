@@ -115,6 +115,13 @@ const OWN = {
   ),
   sidekey_upstream_problem: family('gauge', '', [], 'with an upstream authority: 1 if it cannot sign now'),
   sidekey_agents: family('gauge', '', ['state'], 'agents of other hosts: active, expired, banned'),
+  sidekey_agents_attached: family('gauge', '', [], 'agents of Sidekey that are attached now'),
+  sidekey_agents_waiting: family(
+    'gauge',
+    '',
+    [],
+    'attached agents with streams that have not acknowledged the bundle of the trust domain',
+  ),
   sidekey_agent_attestations_total: family('counter', '', ['result'], 'attestations of agents: ok, refused'),
   sidekey_agent_svids_total: family(
     'counter',

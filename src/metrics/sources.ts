@@ -51,6 +51,8 @@ export interface MetricSources extends HostMetricSources {
   readonly issuances: IssuanceTimes;
   /** Of the agent port. */
   readonly agents: AgentCounts;
+  /** The agents of Sidekey that are attached; undefined: none can. */
+  readonly fleet: () => { list(): Iterable<{ readonly waiting: number }> } | undefined;
   readonly ca: Pick<CertificateAuthority, 'authorities' | 'bundle' | 'upstream' | 'revocationLists'>;
   readonly federation: Pick<Federation, 'list' | 'results'>;
   readonly publishing: PublishingCounts;

@@ -7,7 +7,7 @@ import type { Log } from '../telemetry/index.ts';
 import type { StartContext } from './start-context.ts';
 
 /** The attached agents; undefined while there is no port for them. */
-export type Fleet = Pick<Attachments, 'list' | 'holders' | 'revocations' | 'ask'>;
+export type Fleet = Pick<Attachments, 'list' | 'size' | 'holders' | 'revocations' | 'ask' | 'onMove'>;
 
 /** Listens if the settings say so. @throws ERR_CONFIG, ERR_SOCKET */
 export async function listenForAgents(

@@ -79,6 +79,8 @@ const NOT_SHOWN = [
   'sidekey_agent_denials_total',
   'sidekey_agent_svids_total',
   'sidekey_agents',
+  'sidekey_agents_attached',
+  'sidekey_agents_waiting',
   'sidekey_uplink_connected',
   'sidekey_uplink_svid_expiry_timestamp_seconds',
   'sidekey_bundle_sequence_number',
