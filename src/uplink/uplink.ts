@@ -270,7 +270,7 @@ export class AgentUplink implements Uplink {
     });
     log[isNews ? 'info' : 'debug']({ server, kind: feed.kind, agent: svid.id }, 'connected to the server');
     if (this.#lastReport !== undefined) feed.report(this.#lastReport);
-    void feed.ended.then((error) => this.#lost(session, error));
+    void feed.ended.then((error) => this.#lost(session, svid, error));
     for (const wake of [...this.#waiting]) wake();
     this.#begin();
     this.#postStatus(session);
@@ -288,11 +288,14 @@ export class AgentUplink implements Uplink {
     });
   }
 
-  #lost(session: Session, error: Error | undefined): void {
+  #lost(session: Session, svid: OwnSvid, error: Error | undefined): void {
     if (this.#session !== session || this.#isClosed) return;
     const { clock, log } = this.#options;
     this.#session = undefined;
     leaveSession(session);
+    // A server denies the former SVID once it has made, or seen, the new one. What made that also connects with it.
+    const isFormer = error instanceof Failure && error.reason === Reason.AGENT_NOT_ACTIVE && this.#isRenewing;
+    if (isFormer || this.#membership.svid !== svid) return;
     const isShort = clock.now() - this.#sessionSince < SHORT_MS;
     this.#failures = isShort ? this.#failures + 1 : 0;
     log.debug({ err: error, server: session.connection.server }, 'the connection to the server ended');
@@ -494,6 +497,7 @@ export class AgentUplink implements Uplink {
       this.#connectSoon();
     } catch (error) {
       this.#renewFailed(error);
+      if (this.#session === undefined && this.#connecting === undefined) this.#connectSoon();
     } finally {
       this.#isRenewing = false;
     }
