@@ -121,7 +121,8 @@ export function serveArguments(
   return ['serve', '--trust-domain', trustDomain, ...place, ...flags];
 }
 
-function watch(child: ChildProcess, place: Place): Served {
+/** Follows a server or an agent that was started with JSON lines as its log. */
+export function watch(child: ChildProcess, place: Place): Served {
   const log: Record<string, unknown>[] = [];
   const waiting = new Map<string, PromiseWithResolvers<Record<string, unknown>>>();
   const likes = new Map<RegExp, PromiseWithResolvers<Record<string, unknown>>>();
