@@ -161,7 +161,7 @@ async function revoke(server: Served, serial: string): Promise<void> {
 }
 
 /** One handshake, and the first byte after it: in TLS 1.3 a client hears of the refusal after its own handshake. */
-function accepts(port: number, { cert, key }: Credentials): Promise<boolean> {
+export function accepts(port: number, { cert, key }: Credentials): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect({ host: '127.0.0.1', port, cert, key, rejectUnauthorized: false });
     const end = (accepted: boolean) => {

@@ -17,6 +17,8 @@ export interface Call {
   readonly socketPath?: string;
   /** The certificate that an `https://` server must have, as PEM. */
   readonly ca?: string;
+  /** The name in that certificate, if the URL has another one. */
+  readonly servername?: string;
   readonly agent?: Agent;
 }
 

@@ -63,6 +63,10 @@ export class Membership {
     return this.#attestation !== undefined;
   }
 
+  get attestsBy(): NodeAttestation['type'] | undefined {
+    return this.#attestation?.type;
+  }
+
   /** Notes the own bundle that a server sent. The file is written when its roots change. */
   noteBundle({ x509Authorities: roots, sequenceNumber }: TrustBundle): void {
     const before = this.#bundle?.roots ?? [];
@@ -76,8 +80,8 @@ export class Membership {
     const { trustDomain, clock } = this.#parts;
     const roots = await this.#rootsFor(server);
     const proof = await this.#proof();
-    // A token works once: whether this attempt succeeds or not, the next one needs another.
     const { svid, bundle } = await attest(proof, { server, trustDomain, roots, clock });
+    // A token works once.
     if (proof.type === 'join_token') this.#attestation = undefined;
     this.#svid = svid;
     this.#bundle = { roots: bundle.x509Authorities, sequenceNumber: bundle.sequenceNumber };

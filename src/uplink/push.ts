@@ -23,8 +23,6 @@ import { Questions } from './questions.ts';
 
 /** Reports are sent at most 20 times a second. */
 const REPORT_MS = 50;
-/** The bundles that a new connection still needs come within this time after its entries, in milliseconds. */
-const BUNDLES_MS = 5_000;
 
 /** A change of entries that has not come whole. */
 interface Pending {
@@ -240,15 +238,14 @@ export class PushFeed implements Feed {
     if (waiting === undefined || !this.#hasEntries || !this.#hasBundle) return;
     this.#waiting = undefined;
     for (const change of waiting) change();
+    this.#forgetBundles();
     for (const change of this.#entries.splice(0)) this.#parts.mirror.entries(change);
-    this.#parts.clock.after(BUNDLES_MS, () => this.#forgetBundles());
     this.#first.resolve();
   }
 
-  /** Of a former connection, and not of this one. */
+  /** Those of a former connection that this one has not told. A server tells bundles before the entries that need them. */
   #forgetBundles(): void {
     const { foreign, mirror } = this.#parts;
-    if (this.#isStopped) return;
     for (const trustDomain of foreign) {
       if (this.#told.has(trustDomain)) continue;
       foreign.delete(trustDomain);

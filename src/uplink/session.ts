@@ -46,7 +46,7 @@ async function attach(parts: SessionParts, pings: boolean): Promise<Session | un
   const call = connection.converse(API.attach, AgentMessage, ServerMessage);
   const late = clock.after(GREETING_MS, () => connection.close());
   try {
-    const greeting = { version: version(), host: parts.host ?? hostname() };
+    const greeting = { version: version(), host: hostOf(parts.host ?? hostname()) };
     call.send({ greeting, report: undefined, answer: undefined });
     const message = await connection.within(parts.connectMs, call.next());
     if (message?.greeting === undefined) throw Failure.protocol('its first message is no greeting');
@@ -86,4 +86,9 @@ export function leaveSession({ connection, feed }: Session): void {
 export async function postStatus({ connection }: Session): Promise<void> {
   const request = { currentBundleSerial: 0n, agentVersion: version() };
   await connection.ask(API.postStatus, PostStatusRequest, PostStatusResponse, request, CALL_MS);
+}
+
+/** As servers accept it. */
+function hostOf(name: string): string {
+  return name.replaceAll(/[^!-~ ]/g, '?').slice(0, 255);
 }

@@ -36,6 +36,8 @@ const LOG_MS = 600_000;
 /** Renewals are this much earlier or later, as a part of half of the life. */
 const JITTER = 0.1;
 const PROBE_MS = 3_000;
+/** Between renewals because of a tainted authority, in milliseconds. */
+const TAINTED_MS = 10_000;
 
 export class AgentUplink implements Uplink {
   readonly #options: Omit<UplinkOptions, 'attestation'>;
@@ -64,6 +66,10 @@ export class AgentUplink implements Uplink {
   #isRenewing = false;
   #isDue = false;
   #renewFailures = 0;
+  /** When this process got the SVID, in milliseconds since the epoch. */
+  #renewedAt = Number.NEGATIVE_INFINITY;
+  /** When it was renewed because of a tainted authority. */
+  #taintedAt = Number.NEGATIVE_INFINITY;
   #lastReport: Report | undefined;
   #pause: (() => void) | undefined;
   #end: SidekeyError | undefined;
@@ -210,6 +216,7 @@ export class AgentUplink implements Uplink {
       if (failed.length < servers.length) continue;
       this.#endRound(failed);
       await this.#explain(failed, server);
+      if (this.#wasMember) this.#begin();
       failed = [];
       this.#failures += 1;
       await this.#rest();
@@ -317,11 +324,9 @@ export class AgentUplink implements Uplink {
     }
     // Nobody will become the right server by waiting.
     const isHopeless = failed.every(({ kind }) => kind === 'untrusted' || kind === 'identity');
-    if (this.#membership.svid === undefined) {
-      if (isHopeless) throw new SidekeyError('ERR_ATTACH', problems.join('; '), { cause: failed[0] });
-      return;
+    if (this.#membership.svid === undefined && isHopeless) {
+      throw new SidekeyError('ERR_ATTACH', problems.join('; '), { cause: failed[0] });
     }
-    if (this.#wasMember) this.#begin();
   }
 
   /** What a denial means. @throws ERR_ATTACH if the agent can't go on */
@@ -421,6 +426,7 @@ export class AgentUplink implements Uplink {
     }
     const svid = this.#membership.svid!;
     this.#mustAttest = false;
+    this.#renewedAt = this.#options.clock.now();
     this.#tell({});
     log.info({ server: nameOf(server), agent: svid.id, svid_ends: new Date(svid.notAfter) }, 'the agent is attested');
     this.#scheduleRenewal();
@@ -437,6 +443,7 @@ export class AgentUplink implements Uplink {
     if (former?.reattestable === true) return new Failure('refused', message, { cause: error });
     const before =
       former === undefined ? '' : `the SVID that this agent had (${former.id}) is not accepted any more, and `;
+    if (this.#membership.attestsBy === 'x509pop') return new SidekeyError('ERR_ATTACH', `${before}${message}`, { cause: error });
     return needsToken(`${before}${message}`, error);
   }
 
@@ -444,16 +451,29 @@ export class AgentUplink implements Uplink {
     const { clock } = this.#options;
     const { svid } = this.#membership;
     if (svid === undefined || this.#isClosed) return;
-    const { notBefore, notAfter } = svid;
-    const half = (notAfter - notBefore) / 2;
+    const half = (svid.notAfter - svid.notBefore) / 2;
+    const due = svid.notBefore + half * (1 + JITTER * (2 * Math.random() - 1));
     this.#renewal?.cancel();
-    this.#renewal = clock.at(notBefore + half * (1 + JITTER * (2 * Math.random() - 1)), () => void this.#renew());
+    // If the clocks are apart, a new SVID may seem to be due at once.
+    this.#renewal = clock.at(Math.max(due, this.#renewedAt + half / 4), () => void this.#renew());
   }
 
   #tainted(ids: readonly string[]): void {
+    const { clock } = this.#options;
     const { svid } = this.#membership;
     if (svid === undefined || !svid.authorityIds.some((id) => ids.includes(id))) return;
-    void this.#renew();
+    const wait = this.#taintedAt + TAINTED_MS - clock.now();
+    if (wait <= 0 || wait > TAINTED_MS) {
+      this.#taintedAt = clock.now();
+      void this.#renew();
+      return;
+    }
+    // The server has signed with a tainted authority.
+    this.#renewal?.cancel();
+    this.#renewal = clock.after(wait, () => {
+      this.#taintedAt = clock.now();
+      void this.#renew();
+    });
   }
 
   /** Gets the next SVID, and a connection with it. */
@@ -467,6 +487,7 @@ export class AgentUplink implements Uplink {
       await this.#renewNow(session);
       this.#isDue = false;
       this.#renewFailures = 0;
+      this.#renewedAt = this.#options.clock.now();
       this.#tell({});
       this.#scheduleRenewal();
       this.#connectSoon();

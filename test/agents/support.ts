@@ -54,7 +54,12 @@ export async function openPort(t: TestContext, options: Options = {}) {
   const counts = new AgentCounts();
   const port = await startAgentPort({
     ...{ listen: { host: '127.0.0.1', port: 0 }, registry, ca, jwtSvids, popCaFile: options.popCaFile },
-    ...{ agentTtl: options.agentTtl ?? 3_600, x509SvidTtl: 3_600, jwtSvidTtl: 300, maxConnections: options.maxConnections ?? 100 },
+    ...{
+      agentTtl: options.agentTtl ?? 3_600,
+      x509SvidTtl: 3_600,
+      jwtSvidTtl: 300,
+      maxConnections: options.maxConnections ?? 100,
+    },
     ...{ turns: new Turns(), counts, counters, clock, log: SILENT },
     onRefused: (refusal) => refusals.push(refusal),
   });

@@ -2,30 +2,30 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
-import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { wait } from '../../envoy-examples/demo/expect.ts';
+import { DOMAIN_ID, give, joining, runAgent, spawnAgent, startFleet } from '../support/fleet.ts';
 import { openNotifySocket } from '../support/notify-socket.ts';
-import { runAgent, spawnAgent } from '../support/run-agent.ts';
 import { makePlace, type Served } from '../support/serve.ts';
-import { tempDir } from '../support/temp-dir.ts';
-import { bundleOf, give, startServer, tokenOf } from '../uplink/server.ts';
 import { type Ran, sidekey } from './support.ts';
 
 const WEB = 'spiffe://ilinux.io/web';
 
 /** A server, and an agent that has joined it with a token and has one entry. */
 async function startBoth(t: TestContext, env: Readonly<Record<string, string>> = {}) {
-  const { server, port, begin } = await startServer(t);
-  const { token, id } = await tokenOf(server);
-  const [bundleFile, tokenFile] = [path.join(tempDir(t), 'bundle.pem'), path.join(tempDir(t), 'token')];
-  writeFileSync(bundleFile, await bundleOf(server));
-  writeFileSync(tokenFile, `${token}\n`, { mode: 0o600 });
+  const { server, port, begin } = await startFleet(t);
+  const place = makePlace(t);
+  const flags = await joining(server, place, `${DOMAIN_ID}/host/web-1`);
+  const agent = runAgent(t, place, port, flags, env);
+  const id = String((await agent.logged('the agent is attested')).agent);
   const entry = await give(server, WEB, id);
-  const flags = ['--trust-bundle', bundleFile, '--join-token-file', tokenFile];
-  const agent = await runAgent(t, { port, flags, env });
-  return { server, port, begin, agent, id, entry: entry.id as string, flags };
+  await agent.logged('serving');
+  await wait('the entry', {
+    look: async () => (await agent.request('GET', '/v1/entries')).body.entries?.length,
+    until: (found) => found === 1,
+    within: 20_000,
+  });
+  return { server, port, begin, agent, id, entry, flags };
 }
 
 /** Runs a command that asks this agent. */
@@ -86,7 +86,7 @@ test('doctor judges the connection of an agent; the agent stays ready while its 
     body.warnings[0],
     /^the server 127\.0\.0\.1:\d+ has been away for \d+ s: .*SVIDs are served until they end/,
   );
-  await begin(server);
+  await begin();
   await wait('the agent to be back', {
     look: findings,
     until: ({ rules }) => !rules.includes('server-away'),
@@ -97,14 +97,15 @@ test('doctor judges the connection of an agent; the agent stays ready while its 
 test('a service manager is told when it is ready; SIGHUP changes nothing; SIGTERM ends it with 0', async (t) => {
   const manager = openNotifySocket(t);
   const { agent, port, flags } = await startBoth(t, { NOTIFY_SOCKET: manager.name });
-  assert.match(await manager.next(/^READY=1/), /serving ilinux\.io as an agent of 127\.0\.0\.1:\d+: 1 entries/);
+  assert.match(await manager.next(/^READY=1/), /serving ilinux\.io as an agent of 127\.0\.0\.1:\d+: \d entries/);
   process.kill(agent.pid, 'SIGHUP');
   await agent.loggedLike(/nothing to read again/);
   assert.equal((await agent.request('GET', '/readyz')).status, 200);
   assert.deepEqual(await agent.stop('SIGTERM'), { code: 0, signal: null });
   await manager.next(/^STOPPING=1/);
   // Its own SVID is enough from then on.
-  const again = await runAgent(t, { port, place: agent, flags: flags.slice(0, 2) });
+  const again = runAgent(t, agent, port, flags);
+  await again.logged('serving');
   assert.deepEqual(await again.stop('SIGINT'), { code: 0, signal: null });
 });
 
@@ -113,7 +114,7 @@ test('an agent that is banned ends with 1 and says why', async (t) => {
   await server.request('POST', `/v1/agents/${encodeURIComponent(id)}/ban`);
   const { code } = await wait('its end', { look: () => agent.stop('SIGCONT'), until: () => true, within: 30_000 });
   assert.equal(code, 1);
-  const child = spawnAgent(agent, { port });
+  const child = spawnAgent(agent, port, []);
   let stderr = '';
   child.stderr!.setEncoding('utf8').on('data', (text: string) => {
     stderr += text;
@@ -130,7 +131,7 @@ test('wrong settings end the start with 2, and a token on argv is warned of', as
     [2, 'sidekey: --server: it is not set; give --server HOST:PORT (ERR_CONFIG)\n'],
   );
   // Nobody listens on port 1.
-  const child = spawnAgent(makePlace(t), { port: 1, flags: ['--join-token', 'abc', '--insecure-bootstrap'] });
+  const child = spawnAgent(makePlace(t), 1, ['--join-token', 'abc', '--insecure-bootstrap']);
   t.after(() => child.kill('SIGKILL'));
   const warning =
     'sidekey: warning: --join-token: every user of this host can read the token in the list of processes; give it with --join-token-file FILE or SIDEKEY_JOIN_TOKEN\n';

@@ -51,6 +51,15 @@ export async function startMesh(
 ): Promise<Mesh> {
   const server = await serve(t, { flags });
   for (const id of [WEB, CLIENT, OTHER]) await createEntry(server, id);
+  return { server, ...(await startMeshEnvoy(t, binary, server.socket)) };
+}
+
+/** The Envoy of a mesh, which gets its SVIDs from this pipe. */
+export async function startMeshEnvoy(
+  t: Pick<TestContext, 'after'>,
+  binary: string,
+  pipe: string,
+): Promise<Omit<Mesh, 'server'>> {
   const [port, local] = (await freePorts(2)) as [number, number];
   const address = { socket_address: { address: '127.0.0.1', port_value: port } };
   const bootstrap = {
@@ -64,7 +73,7 @@ export async function startMesh(
         },
       ],
       clusters: [
-        pipeCluster('sidekey', server.socket),
+        pipeCluster('sidekey', pipe),
         {
           name: 'web',
           type: 'STATIC',
@@ -91,5 +100,5 @@ export async function startMesh(
   };
   const running = await startEnvoy(t, binary, bootstrap);
   await running.live();
-  return { server, envoy: running, port, local };
+  return { envoy: running, port, local };
 }

@@ -121,7 +121,7 @@ export function serveArguments(
   return ['serve', '--trust-domain', trustDomain, ...place, ...flags];
 }
 
-/** Follows a server or an agent that was started with JSON lines as its log. */
+/** Reads the log of a started server or agent. */
 export function watch(child: ChildProcess, place: Place): Served {
   const log: Record<string, unknown>[] = [];
   const waiting = new Map<string, PromiseWithResolvers<Record<string, unknown>>>();

@@ -3,6 +3,7 @@
 import type { TestContext } from 'node:test';
 import * as grpc from '@grpc/grpc-js';
 import { wait } from '../../envoy-examples/demo/expect.ts';
+import { Status as RpcStatus } from '../../src/gen/google/rpc/status.ts';
 import { AgentMessage, ServerMessage } from '../../src/gen/sidekey/agent.ts';
 import {
   AttestAgentRequest,
@@ -12,7 +13,7 @@ import {
   RenewAgentResponse,
 } from '../../src/gen/spire/api/server/agent.ts';
 import { BatchNewX509SVIDRequest, BatchNewX509SVIDResponse } from '../../src/gen/spire/api/server/svid.ts';
-import { Bundle } from '../../src/gen/spire/api/types.ts';
+import { Bundle, PermissionDeniedDetails } from '../../src/gen/spire/api/types.ts';
 import { entryToJson } from '../../src/registry/entry-json.ts';
 import type { Entry } from '../../src/registry/types.ts';
 import { type HostCertificate, type IssueOptions, issue } from '../agents/certificates.ts';
@@ -45,8 +46,6 @@ export interface FakeOptions {
 /** One Attach stream. */
 export interface Attached {
   readonly messages: AgentMessage[];
-  /** The common name of the certificate that the agent showed. */
-  readonly serial: string;
   send(message: Partial<ServerMessage>): void;
   /** Bytes that are no message. */
   sendRaw(bytes: Buffer): void;
@@ -134,6 +133,15 @@ export function bundle(
     ...{ trustDomain, x509Authorities, jwtAuthorities: [], crls: [], epoch: Buffer.alloc(0) },
     ...{ sequenceNumber, documentNumber: sequenceNumber, refreshHint: 0, gone: false },
   };
+}
+
+/** The error that agents read. @param reason see PermissionDeniedDetails */
+export function denied(reason: number): Partial<grpc.ServiceError> {
+  const metadata = new grpc.Metadata();
+  const value = Buffer.from(PermissionDeniedDetails.encode({ reason: reason as never }).finish());
+  const details = [{ typeUrl: 'type.googleapis.com/spire.api.types.PermissionDeniedDetails', value }];
+  metadata.set('grpc-status-details-bin', Buffer.from(RpcStatus.encode({ code: 7, message: 'no', details }).finish()));
+  return { code: 7, details: 'no', metadata };
 }
 
 export function bytesOf(entry: Entry): Buffer {
@@ -252,7 +260,6 @@ function attachedOf(call: grpc.ServerDuplexStream<Buffer, Buffer>): Attached {
   call.on('end', () => call.end());
   return {
     messages,
-    serial: '',
     send: (message) => void call.write(Buffer.from(ServerMessage.encode({ ...NONE, ...message }).finish())),
     sendRaw: (bytes) => void call.write(bytes),
     end: (error) => {
@@ -283,7 +290,10 @@ async function certify(
     signingAlgorithm: { name: 'ECDSA', hash: 'SHA-256' },
     notBefore: new Date(now - 1_000),
     notAfter: new Date(now + life),
-    extensions: [new x509.SubjectAlternativeNameExtension([{ type: 'url', value: id }])],
+    extensions: [
+      new x509.SubjectAlternativeNameExtension([{ type: 'url', value: id }]),
+      await x509.AuthorityKeyIdentifierExtension.create(root.keys.publicKey),
+    ],
   });
   return Buffer.from(made.rawData);
 }

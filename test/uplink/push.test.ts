@@ -153,3 +153,25 @@ test('reports are coalesced, the last one is sent again after each new connectio
   const next = await fake.attached(2);
   await until('the report', () => next.messages.some(({ report: one }) => one?.bundle === 100n));
 });
+
+test('bundles of other trust domains that a new connection does not tell are gone', async (t) => {
+  const other = await issue({ name: 'other', isCa: true });
+  let count = 0;
+  const fake: FakeServer = await start(t, [], {
+    onAttach: (stream) => {
+      count += 1;
+      const [greeting, ...rest] = state(fake);
+      stream.send(greeting!);
+      for (const name of count === 1 ? ['a.example', 'b.example'] : ['b.example']) {
+        stream.send({ bundle: bundle(name, [other.der]) });
+      }
+      for (const message of rest) stream.send(message);
+    },
+  });
+  const { mirror } = await open(t, { ports: [fake.port], bundle: fake.root.pem, token: 'abc' });
+  assert.deepEqual([...mirror.bundles.keys()].sort(), ['a.example', 'b.example', 'ilinux.io']);
+  (await fake.attached()).end();
+  await until('it to be gone', () => !mirror.bundles.has('a.example'));
+  assert.deepEqual([...mirror.bundles.keys()].sort(), ['b.example', 'ilinux.io']);
+  assert.deepEqual(mirror.calls.slice(-2), ['bundle gone a.example', 'entries whole 0 0']);
+});
