@@ -1,7 +1,7 @@
 /** A server with agents of Sidekey, each with a place of its own as on another host. */
 
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
@@ -63,15 +63,27 @@ export function runAgent(
   place: Place,
   port: number,
   flags: readonly string[] = [],
+  env: Readonly<Record<string, string>> = {},
 ): Served {
-  const { dataDir, socket, adminSocket, trustDomain = TRUST_DOMAIN } = place;
-  const args = ['agent', 'run', '--trust-domain', trustDomain, '--server', `127.0.0.1:${port}`, '--data-dir', dataDir];
-  args.push('--socket', socket, '--admin-socket', adminSocket, '--log-level', 'debug', ...flags);
-  if (!probeKernel().pinsPeers) args.push('--allow-unpinned-peers');
-  const child = spawn(path.join(ROOT, 'bin/sidekey'), args, { stdio: ['ignore', 'pipe', 'pipe'] });
-  const agent = watch(child, place);
+  const agent = watch(spawnAgent(place, port, ['--log-level', 'debug', ...flags], env), place);
   t.after(() => agent.stop('SIGKILL'));
   return agent;
+}
+
+/** @param port the agent port of a server on loopback */
+export function spawnAgent(
+  { dataDir, socket, adminSocket, trustDomain = TRUST_DOMAIN }: Place,
+  port: number,
+  flags: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): ChildProcess {
+  const args = ['agent', 'run', '--trust-domain', trustDomain, '--server', `127.0.0.1:${port}`, '--data-dir', dataDir];
+  args.push('--socket', socket, '--admin-socket', adminSocket, ...flags);
+  if (!probeKernel().pinsPeers) args.push('--allow-unpinned-peers');
+  return spawn(path.join(ROOT, 'bin/sidekey'), args, {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...env },
+  });
 }
 
 /** An entry for processes of this user on the host of this parent. @returns its id */
