@@ -330,6 +330,12 @@ export class Poller {
     if (present?.source === 'manual' && !isSame) {
       log.warn(at, 'the bundle that was set by hand is replaced by the one that was fetched');
     }
+    if (!isSame && this.#hasOwnRoot(input)) {
+      log.warn(
+        at,
+        `the bundle of ${trustDomain} has a root of this trust domain: both are under the same CA, or the endpoint serves the wrong bundle`,
+      );
+    }
     if (ignored.length > 0) log.warn({ ...at, ignored }, 'parts of the fetched bundle were ignored');
     const isPresent = () => registry.relationships.revisionOf(trustDomain) === revision && !signal.aborted;
     const mayStore = () => isPresent() && isCurrent();
@@ -385,6 +391,11 @@ export class Poller {
   #bundleOf(trustDomain: TrustDomain): TrustBundle | undefined {
     const { registry, ca } = this.#parts;
     return trustDomain === registry.trustDomain ? ca.bundle() : registry.federatedBundles.get(trustDomain);
+  }
+
+  #hasOwnRoot({ x509Authorities }: BundleContents): boolean {
+    const own = this.#parts.ca.bundle().x509Authorities;
+    return x509Authorities.some((der) => own.some((one) => one.equals(der)));
   }
 
   #succeeded(followed: Followed, bundle: FederatedBundle, address: string, ignored: readonly string[]): void {

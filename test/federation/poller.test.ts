@@ -7,7 +7,9 @@ import { describe, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import type { SidekeyError } from '../../src/base/errors.ts';
 import type { Resolve } from '../../src/federation/lookup.ts';
+import { makeTrustBundle } from '../../src/spiffe/bundle.ts';
 import { parseTrustDomain } from '../../src/spiffe/id.ts';
+import { TRUST_DOMAIN } from '../registry/support.ts';
 import { type Answer, bundleEndpoint, makeAuthority } from '../support/bundle-endpoint.ts';
 import { given, ID, OTHER, spiffe, startPolling, web } from './support.ts';
 
@@ -524,6 +526,28 @@ describe('a relationship and its bundle', () => {
     assert.equal((second.reason as SidekeyError).code, 'ERR_REVISION');
     assert.deepEqual(registry.federatedBundles.get(OTHER)!.x509Authorities, [root.certificate.raw]);
     assert.equal(federation.get(OTHER).relationship.url, `${endpoint.url}a`);
+  });
+});
+
+describe('a bundle with a root of this trust domain', () => {
+  test('is taken, since both may be under one CA, and the log says so once', async (t) => {
+    const endpoint = await bundleEndpoint(t, host);
+    endpoint.answer(bundleOf(root.key, next.key));
+    const own = makeTrustBundle({
+      ...{ trustDomain: TRUST_DOMAIN, roots: [next.certificate], sequenceNumber: 1, refreshHint: 300 },
+    });
+    const { create, federation, registry, lines } = await startPolling(t, { ca: { bundle: () => own } });
+    await create(web(endpoint.url, root.pem));
+    const told = () =>
+      lines.filter(({ level, msg }) => level === 40 && /has a root of this trust domain/.test(String(msg))).length;
+    assert.equal(told(), 1);
+    assert.equal(registry.federatedBundles.get(OTHER)!.x509Authorities.length, 2);
+    endpoint.answer({ ...bundleOf(root.key, next.key), spiffe_refresh_hint: 120 });
+    await federation.refresh(OTHER, false);
+    assert.equal(told(), 1, 'the same authorities again');
+    endpoint.answer({ ...bundleOf(root.key), spiffe_sequence: 2 });
+    await federation.refresh(OTHER, false);
+    assert.equal(told(), 1, 'it has none of ours any more');
   });
 });
 
