@@ -17,6 +17,7 @@ import { entryToGoSpiffe } from './figures/entry-to-go-spiffe.ts';
 import { entryToSpire } from './figures/entry-to-spire.ts';
 import { explain } from './figures/explain.ts';
 import { federationPolls } from './figures/federation.ts';
+import { federationNewRoot, federationRotationTraffic } from './figures/federation-traffic.ts';
 import { firstSecret } from './figures/first-secret.ts';
 import { firstService } from './figures/first-service.ts';
 import { fleetAgents, fleetEntry, fleetKills, fleetRevocation } from './figures/fleet.ts';
@@ -51,6 +52,8 @@ const BENCHES: Readonly<Record<string, (cleanup: Cleanup) => Promise<Figure[]>>>
   'fleet-revocation': fleetRevocation,
   'fleet-agents': fleetAgents,
   'fleet-kills': fleetKills,
+  'federation-new-root': federationNewRoot,
+  'federation-rotation-traffic': federationRotationTraffic,
   'entry-to-envoy': entryToEnvoy,
   'entry-to-go-spiffe': entryToGoSpiffe,
   'entry-to-spire': entryToSpire,

@@ -1,14 +1,15 @@
 /** Sends GETs at a steady rate, whatever becomes of those before, in a process of its own. */
 
-import { Agent } from 'node:https';
+import http from 'node:http';
+import https from 'node:https';
 import { call } from '../../envoy-examples/demo/http.ts';
 import { obey } from './program.ts';
 
 export interface TrafficOptions {
-  /** Called in turn, over TLS. */
+  /** Called in turn; all of the same scheme. */
   readonly urls: readonly string[];
-  /** The server's certificate, PEM. */
-  readonly ca: string;
+  /** Of https: the server's certificate, PEM. */
+  readonly ca?: string;
   readonly perSecond: number;
 }
 
@@ -36,6 +37,7 @@ obey({
 });
 
 function start({ urls, ca, perSecond }: TrafficOptions): void {
+  const { Agent } = urls[0]!.startsWith('https:') ? https : http;
   const agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS });
   const underWay = new Set<Promise<void>>();
   const begun = performance.now();
@@ -43,7 +45,7 @@ function start({ urls, ca, perSecond }: TrafficOptions): void {
   const send = async (url: string) => {
     const what = `${((performance.now() - begun) / 1_000).toFixed(3)} s: ${url}`;
     try {
-      const { status, body } = await call(url, { ca, agent });
+      const { status, body } = await call(url, { ...(ca === undefined ? {} : { ca }), agent });
       if (status !== 200) failures.push(`${what}: ${status} ${body.trim()}`);
     } catch (error) {
       failures.push(`${what}: ${error}`);

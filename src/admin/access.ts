@@ -11,7 +11,7 @@ import { isIPv4 } from 'node:net';
 import { includesRole, type Role, SidekeyError } from '../base/index.ts';
 import { FILE_TOKEN_NAME, isExpiredToken, type Tokens } from '../registry/index.ts';
 import { hasSessionCookie, type PageRequest, sessionOf, VIA_HEADER } from './page/session-access.ts';
-import type { Maker, PageSession, PageSessions, SessionRole } from './page/sessions.ts';
+import { type Maker, makerName, type PageSession, type PageSessions, type SessionRole } from './page/sessions.ts';
 import type { Needs } from './roles.ts';
 
 /** How a request came in. */
@@ -106,6 +106,11 @@ export function identify(caller: AdminCaller, request: AccessRequest, rules: Acc
 /** A session of the page as the sender of a request. */
 export function requesterOfSession({ id, name, role, maker }: PageSession): Extract<Requester, { kind: 'session' }> {
   return { kind: 'session', id, name, role, maker };
+}
+
+/** Who a limit for each sender counts: a user or token, with all sessions that it made. */
+export function senderOf(requester: Requester): string {
+  return makerName(requester.kind === 'session' ? requester.maker : requester);
 }
 
 /** Whether `sidekey page` has forwarded the request. The header takes rights away, so anybody may send it. */

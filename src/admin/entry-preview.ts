@@ -15,10 +15,9 @@ import {
   type WarningsOf,
 } from '../registry/index.ts';
 import { formatSelector } from '../spiffe/index.ts';
-import type { Requester } from './access.ts';
+import { type Requester, senderOf } from './access.ts';
 import { differingFieldsOf, type EffectsParts, effectsOfChanges } from './effects.ts';
 import { badMember, isObject, onlyMembers } from './entry-requests.ts';
-import { makerName } from './page/sessions.ts';
 import { EFFECTS, ENTRY, ENTRY_INPUT, ENTRY_PATCH, INPUT_PROBLEM } from './schema.ts';
 import { titled } from './titled.ts';
 import { Turnstile } from './turnstile.ts';
@@ -122,11 +121,6 @@ function refuseGuesses({ before, after }: EntryChange, requester: Requester): vo
     'a preview with a new selector for an environment variable needs the role entries, since it says who has that value',
     { extra: { needed_role: 'entries' } },
   );
-}
-
-/** Sessions of one maker count together. */
-function senderOf(requester: Requester): string {
-  return makerName(requester.kind === 'session' ? requester.maker : requester);
 }
 
 const NO_EFFECTS = { callers: [], more: 0, unread: 0 };

@@ -12,6 +12,8 @@ import { time } from './time.ts';
 
 /** Maximum number of readers. */
 export const MAX_READERS = 16;
+/** One user or token, with the sessions that it made, has at most this part of them. */
+const SHARE = 1 / 2;
 /** Maximum of unread output per reader, in characters. */
 export const MAX_WAITING = 4 * 1024 * 1024;
 /** Interval of comments, in milliseconds, so that readers and proxies see that the connection is alive. */
@@ -29,12 +31,21 @@ const HEADERS = {
 /** Sends an event: its name, its data or their JSON, and the id by which a reader resumes after it. */
 export type Tell = (event: string, data: object | string, id?: string) => void;
 
+export interface NewReader {
+  /** Who reads, as `senderOf` names it. */
+  readonly sender: string;
+  /** When its right to events ends, in milliseconds since the epoch; 0: never. */
+  readonly until: number;
+  /** Returns the text that it gets first. */
+  readonly greeting?: () => string;
+}
+
 export class EventReaders {
   readonly #clock: Clock;
   readonly #counters: Counters;
   readonly #listen: (tell: Tell) => () => void;
-  /** Responses that have not ended, including those of lagging readers. */
-  readonly #open = new Set<ServerResponse>();
+  /** Responses that have not ended, including those of lagging readers, by whose they are. */
+  readonly #open = new Map<ServerResponse, string>();
   readonly #readers = new Set<ServerResponse>();
   #stopListening: (() => void) | undefined;
   #heartbeat: Deadline | undefined;
@@ -56,11 +67,9 @@ export class EventReaders {
 
   /**
    * Streams events from now on.
-   * @param until when the reader's right to them ends, in milliseconds since the epoch; 0: never
-   * @param greeting the text that it gets first
    * @throws ERR_TOO_MANY_READERS, ERR_NOT_READY, with the response untouched
    */
-  add(response: ServerResponse, until: number, greeting: () => string = () => ':\n\n'): void {
+  add(response: ServerResponse, { sender, until, greeting = () => ':\n\n' }: NewReader): void {
     if (this.#closed) throw new SidekeyError('ERR_NOT_READY', 'the server is stopping');
     if (this.#open.size >= this.#most) {
       throw new SidekeyError(
@@ -68,9 +77,17 @@ export class EventReaders {
         `${this.#most} clients read events already, which is the maximum; end one of them`,
       );
     }
+    const share = this.#most * SHARE;
+    const own = [...this.#open.values()].filter((one) => one === sender).length;
+    if (own >= share) {
+      throw new SidekeyError(
+        'ERR_TOO_MANY_READERS',
+        `${sender}, with the sessions that it made, reads events ${own} times already, and each user or token may ${share} times: close a tab of the page, or end a command that follows events`,
+      );
+    }
     // Earlier events of this turn are not for the new reader.
     this.#flush();
-    this.#open.add(response);
+    this.#open.set(response, sender);
     this.#readers.add(response);
     response.on('error', () => undefined); // 'close' follows
     const end = until === 0 ? undefined : this.#clock.at(until, () => this.end((one) => one === response.req));

@@ -8,7 +8,7 @@ import type { Ledger, StreamEvent } from '../delivery/index.ts';
 import type { Federation, RelationshipMove } from '../federation/index.ts';
 import type { EntriesView, Entry, EntryChange, FederatedBundle, Registry } from '../registry/index.ts';
 import type { Counters } from '../telemetry/index.ts';
-import type { Requester } from './access.ts';
+import { type Requester, senderOf } from './access.ts';
 import { EventReaders, type Tell } from './event-readers.ts';
 import {
   type AgentEventJson,
@@ -59,7 +59,7 @@ export function addEventRoutes(
       },
     },
     ({ requester }, reply) => {
-      readers.add(reply.raw, untilOf(requester));
+      readers.add(reply.raw, { sender: senderOf(requester!), until: untilOf(requester) });
       reply.hijack();
       holdSession(sessions, requester, reply.raw);
     },

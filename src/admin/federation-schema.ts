@@ -37,6 +37,9 @@ const given = {
 
 const relationship = {
   ...given,
+  bundle_endpoint_url: Type.String({
+    description: 'whole only for the role admin, of one relationship; elsewhere a query is shown as ?…',
+  }),
   endpoint_spiffe_id: Type.Union([Type.String(), Type.Null()], { description: 'of https_spiffe' }),
   endpoint_ca: Type.Union([Type.String(), Type.Null()], {
     description: 'of https_web: PEM, in place of the public CAs',

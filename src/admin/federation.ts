@@ -2,7 +2,7 @@
 
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { Static } from 'typebox';
-import type { Clock, Problem } from '../base/index.ts';
+import { type Clock, includesRole, type Problem } from '../base/index.ts';
 import type { Federation, RelationshipView } from '../federation/index.ts';
 import {
   bundleEnd,
@@ -14,6 +14,7 @@ import {
   relationshipToJson,
 } from '../registry/index.ts';
 import type { TrustDomain } from '../spiffe/index.ts';
+import type { Requester } from './access.ts';
 import type { ByOf } from './actor.ts';
 import { readIfMatch } from './entry-requests.ts';
 import * as schema from './federation-schema.ts';
@@ -48,7 +49,7 @@ export function addFederationRoutes(app: FastifyInstance, parts: FederationRoute
         response: { 200: schema.RELATIONSHIPS },
       },
     },
-    () => ({ relationships: federation.list().map(viewJson) }),
+    () => ({ relationships: federation.list().map((view) => viewJson(view, 'redacted')) }),
   );
 
   app.get<{ Params: Params }>(
@@ -62,7 +63,7 @@ export function addFederationRoutes(app: FastifyInstance, parts: FederationRoute
         response: { 200: schema.RELATIONSHIP },
       },
     },
-    ({ params }, reply) => send(reply, federation.get(domainOf(params))),
+    ({ params, requester }, reply) => send(reply, federation.get(domainOf(params)), shownTo(requester)),
   );
 
   app.post(
@@ -79,7 +80,7 @@ export function addFederationRoutes(app: FastifyInstance, parts: FederationRoute
     async (request, reply) => {
       const { given, warnings } = read(request.body);
       const outcome = await federation.set(given, { as: 'create', bundle: 'replace', by: byOf(request) });
-      return send(reply.code(201), outcome.view, changeJson(outcome, warnings));
+      return send(reply.code(201), outcome.view, 'whole', changeJson(outcome, warnings));
     },
   );
 
@@ -114,7 +115,8 @@ export function addFederationRoutes(app: FastifyInstance, parts: FederationRoute
         return { change, bundle_set: bundleSet, warnings };
       }
       const outcome = await federation.set(given, how);
-      return send(reply.code(outcome.change === 'created' ? 201 : 200), outcome.view, changeJson(outcome, warnings));
+      const code = outcome.change === 'created' ? 201 : 200;
+      return send(reply.code(code), outcome.view, 'whole', changeJson(outcome, warnings));
     },
   );
 
@@ -152,13 +154,21 @@ export function addFederationRoutes(app: FastifyInstance, parts: FederationRoute
     async ({ params, query }) => {
       const trustDomain = domainOf(params);
       const { changed } = await federation.refresh(trustDomain, query.force === true);
-      return { ...viewJson(federation.get(trustDomain)), changed };
+      return { ...viewJson(federation.get(trustDomain), 'redacted'), changed };
     },
   );
 }
 
-function send(reply: FastifyReply, view: RelationshipView, more: object = {}): FastifyReply {
-  return reply.header('etag', `"${view.revision}"`).send({ ...viewJson(view), ...more });
+type Show = Parameters<typeof relationshipToJson>[1];
+
+/** Who may set a URL may see the secret that its query may have. */
+function shownTo(requester: Requester | undefined): Show {
+  const isAdmin = requester?.kind === 'unix' || (requester !== undefined && includesRole(requester.role, 'admin'));
+  return isAdmin ? 'whole' : 'redacted';
+}
+
+function send(reply: FastifyReply, view: RelationshipView, show: Show, more: object = {}): FastifyReply {
+  return reply.header('etag', `"${view.revision}"`).send({ ...viewJson(view, show), ...more });
 }
 
 type Outcome = Awaited<ReturnType<Federation['set']>>;
@@ -169,10 +179,13 @@ function changeJson({ change, bundleSet, fetchError }: Outcome, warnings: readon
   return { change, bundle_set: bundleSet, warnings: [...warnings, ...failed] };
 }
 
-export function viewJson({ relationship, revision, status, bundle }: RelationshipView): schema.RelationshipViewJson {
+function viewJson(
+  { relationship, revision, status, bundle }: RelationshipView,
+  show: Show,
+): schema.RelationshipViewJson {
   const { error } = status;
   return {
-    ...relationshipToJson(relationship),
+    ...relationshipToJson(relationship, show),
     revision_number: revision,
     created_at: time(relationship.createdAt),
     updated_at: time(relationship.updatedAt),

@@ -407,7 +407,7 @@ export class Attached implements StreamHandler {
     let page: Buffer[] = [];
     let bytes = 0;
     for (const entry of put) {
-      const json = Buffer.from(JSON.stringify(entryToJson(entry)));
+      const json = jsonOf(entry);
       if (bytes > 0 && bytes + json.length > PAGE_BYTES) {
         yield { entries: { put: page, gone: [], whole, more: true } };
         [page, bytes, whole] = [[], 0, false];
@@ -417,6 +417,18 @@ export class Attached implements StreamHandler {
     }
     yield { entries: { put: page, gone, whole, more: false } };
   }
+}
+
+/** Shared by all agents that serve the entry. */
+const JSON_OF = new WeakMap<Entry, Buffer>();
+
+function jsonOf(entry: Entry): Buffer {
+  let json = JSON_OF.get(entry);
+  if (json === undefined) {
+    json = Buffer.from(JSON.stringify(entryToJson(entry)));
+    JSON_OF.set(entry, json);
+  }
+  return json;
 }
 
 const NO_MESSAGE: ServerMessage = {

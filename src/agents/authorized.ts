@@ -202,7 +202,8 @@ export class AuthorizedEntries {
         waiting.push(entry.spiffeId);
       }
     }
-    return { parents, entries, all };
+    // Most agents have no others; then one map is kept.
+    return { parents, entries: entries.size === all.size ? all : entries, all };
   }
 
   *#startOf({ id, alias, selectors }: Agent): Iterable<string> {

@@ -79,8 +79,8 @@ export function relationshipEvent({ before, after }: Change<Relationship>, by: B
     ...by,
     action: `relationship.${verb({ before, after })}`,
     target: (after ?? before)!.trustDomain,
-    before: before && relationshipToJson(before),
-    after: after && relationshipToJson(after),
+    before: before && relationshipToJson(before, 'redacted'),
+    after: after && relationshipToJson(after, 'redacted'),
   };
 }
 

@@ -102,8 +102,10 @@ const CHANGES: Readonly<Record<string, (ask: Asks) => Promise<Partial<Row>[]>>> 
     return [{ action: 'bundle.created' }, { action: 'bundle.deleted', before: bundleShown(1), after: undefined }];
   },
   'POST /v1/federation': async ({ ask }) => {
-    await ask('POST', '/v1/federation', RELATIONSHIP);
-    const after = { ...RELATIONSHIP, endpoint_spiffe_id: null, endpoint_ca: null };
+    const secret = { ...RELATIONSHIP, bundle_endpoint_url: `${RELATIONSHIP.bundle_endpoint_url}?key=hush` };
+    await ask('POST', '/v1/federation', secret);
+    const bundle_endpoint_url = `${RELATIONSHIP.bundle_endpoint_url}?…`;
+    const after = { ...RELATIONSHIP, bundle_endpoint_url, endpoint_spiffe_id: null, endpoint_ca: null };
     return [{ action: 'relationship.created', target: 'other.example', before: undefined, after }];
   },
   'PUT /v1/federation/{trust_domain}': async ({ ask }) => {

@@ -183,12 +183,23 @@ describe('GET /v1/events', { timeout: 60_000 }, () => {
     await next.return!();
   });
 
-  it('takes so many readers and no more, until one goes', async (t) => {
-    const { socketPath } = await startAdmin(t);
-    const readers = await Promise.all(Array.from({ length: MAX_READERS }, () => read(t, socketPath)));
+  it('takes so many readers of one sender, and of all, and no more, until one goes', async (t) => {
+    const { socketPath, tcp } = await startAdmin(t);
+    const { port } = tcp;
+    const { body: made } = await call(socketPath, 'POST', '/v1/tokens', { json: { name: 'ci', role: 'read' } });
+    const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
+    const open = (where: string | number, headers = {}) =>
+      Promise.all(Array.from({ length: MAX_READERS / 2 }, () => read(t, where, headers)));
+    const readers = await open(socketPath);
     const refused = await call(socketPath, 'GET', '/v1/events');
     assert.deepEqual([refused.status, refused.body.code], [503, 'ERR_TOO_MANY_READERS']);
+    assert.match(refused.body.detail, /^unix:\d+, with the sessions that it made, reads events 8 times already/);
     await assert.rejects(connectAdmin({ socketPath }).events(), { code: 'ERR_TOO_MANY_READERS' });
+    // The others have the rest.
+    for (const one of await open(port, bearer(made.token))) assert.equal(one.statusCode, 200);
+    const third = await read(t, port, bearer(TOKEN));
+    assert.equal(third.statusCode, 503);
+    assert.match(await textOf(third), /16 clients read events already/);
     readers[0]!.destroy();
     let answer = await read(t, socketPath);
     while (answer.statusCode === 503) {

@@ -107,6 +107,28 @@ describe('the bundle endpoint of a server', { timeout: 180_000 }, () => {
     assert.doesNotMatch(text, /BEGIN/);
   });
 
+  it('is watched by go-spiffe, each update of which authenticates the next fetch', async (t) => {
+    const go = await goSpiffe(t);
+    if ('skip' in go) return t.skip(go.skip);
+    const server = await serve(t, { flags: [...LISTEN, '--root-publish-time', '0s'] });
+    const port = await portOf(server);
+    const watched = go.watch(TRUST_DOMAIN, `https://127.0.0.1:${port}/`, ID, await documentFrom(port));
+    const first = await watched.next();
+    assert.deepEqual([first.error, first.x509], [undefined, 1]);
+    let before = first;
+    // The endpoint's SVID is under the first new root when the second is fetched.
+    for (const roots of [2, 3]) {
+      await server.request('POST', '/v1/ca/rotate', { role: 'root' });
+      let read = await watched.next();
+      while (read.sequence === before.sequence) read = await watched.next();
+      assert.deepEqual([read.error, read.x509], [undefined, roots]);
+      const signs = async () => (await server.request('GET', '/v1/ca')).body.authorities as Record<string, string>[];
+      // Published five refresh hints before it signs.
+      while ((await signs()).some(({ role, state }) => role === 'root' && state === 'published')) await fetchFrom(port);
+      before = read;
+    }
+  });
+
   it('has certificate files with https_web, which may be broken for a while', async (t) => {
     const go = await goSpiffe(t);
     if ('skip' in go) return t.skip(go.skip);

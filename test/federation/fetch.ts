@@ -1,9 +1,11 @@
 /** Fetches of a bundle as other trust domains do it. */
 
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { request } from 'node:https';
 import path from 'node:path';
+import { createInterface } from 'node:readline';
 import type { TestContext } from 'node:test';
 import { checkServerIdentity } from 'node:tls';
 import { promisify } from 'node:util';
@@ -90,17 +92,24 @@ export interface GoFetched {
   readonly error?: string;
 }
 
-/** go-spiffe's FetchBundle, or why there is none. */
+/** The program that runs as long as the test, told line by line. */
+interface Talk {
+  /** The next line that it prints. */
+  next(): Promise<GoFetched & { readonly port?: number }>;
+  tell(line: string): void;
+}
+
+/** go-spiffe's federation package, or why there is none. */
 export async function goSpiffe(t: TestContext) {
   const found = await foundOr(() =>
     kept(GO, async (into) => {
-      await run('go', ['build', '-o', path.join(into, 'fetch'), '.'], { cwd: GO, timeout: 240_000 });
+      await run('go', ['build', '-o', path.join(into, 'peer'), '.'], { cwd: GO, timeout: 240_000 });
     }),
   );
   if ('skip' in found) return found;
-  const program = path.join(found.found, 'fetch');
+  const program = path.join(found.found, 'peer');
   const folder = tempDir(t);
-  const ask = async (...args: string[]) => JSON.parse((await run(program, args)).stdout) as GoFetched;
+  const ask = async (...args: string[]) => JSON.parse((await run(program, ['fetch', ...args])).stdout) as GoFetched;
   let files = 0;
   const file = (text: string) => {
     files += 1;
@@ -108,9 +117,50 @@ export async function goSpiffe(t: TestContext) {
     writeFileSync(name, text);
     return name;
   };
+  const filesOf = ({ bundle, leaf }: GoServed) => [file(JSON.stringify(bundle)), file(leaf.cert), file(leaf.key)];
   return {
     web: (trustDomain: string, url: string, roots: string) => ask(trustDomain, url, 'web', file(roots)),
     spiffe: (trustDomain: string, url: string, id: string, bundle: Document) =>
       ask(trustDomain, url, 'spiffe', id, file(JSON.stringify(bundle))),
+    /** Polls at the refresh hint; each line is an update. */
+    watch: (trustDomain: string, url: string, id: string, bundle: Document) =>
+      talk(t, program, ['watch', trustDomain, url, 'spiffe', id, file(JSON.stringify(bundle))]),
+    /** A bundle endpoint until the test ends. */
+    serve: async (trustDomain: string, profile: 'web' | 'spiffe', served: GoServed) => {
+      const [bundle, cert, key] = filesOf(served);
+      const endpoint = talk(t, program, ['serve', trustDomain, bundle!, profile, cert!, key!]);
+      const { port, error } = await endpoint.next();
+      if (port === undefined) throw new Error(error);
+      const replace = async (next: GoServed) => {
+        endpoint.tell(filesOf(next).join(' '));
+        const { error: fault } = await endpoint.next();
+        if (fault !== undefined) throw new Error(fault);
+      };
+      return { url: `https://127.0.0.1:${port}/`, replace };
+    },
+  };
+}
+
+export interface GoServed {
+  /** As JSON. */
+  readonly bundle: object;
+  readonly leaf: { readonly cert: string; readonly key: string };
+}
+
+function talk(t: TestContext, program: string, args: readonly string[]): Talk {
+  const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+  const ended = once(child, 'close');
+  t.after(async () => {
+    child.stdin.end();
+    await ended;
+  });
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  return {
+    next: async () => {
+      const { done, value } = await lines.next();
+      if (done === true) throw new Error('the program has ended');
+      return JSON.parse(value) as GoFetched;
+    },
+    tell: (line) => void child.stdin.write(`${line}\n`),
   };
 }

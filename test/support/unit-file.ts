@@ -1,17 +1,22 @@
-/** The unit file of the service, and what of its restrictions a test can put on a server without systemd. */
+/** The unit files, and what of its restrictions a test can put on a server without systemd. */
 
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { ROOT } from './serve.ts';
 
-const FILE = path.join(ROOT, 'packaging/sidekey.service');
+export type UnitName = 'sidekey' | 'sidekey-agent';
+
 /** Where `npm install -g --prefix /usr/local` puts the command. */
 const INSTALLED = '/usr/local/bin/sidekey';
 
-export const unitFile = () => readFileSync(FILE, 'utf8');
+export function unitFile(name: UnitName = 'sidekey'): string {
+  return readFileSync(path.join(ROOT, `packaging/${name}.service`), 'utf8');
+}
 
 /** The unit for the program of this clone. */
-export const unitHere = () => unitFile().replaceAll(INSTALLED, path.join(ROOT, 'bin/sidekey'));
+export function unitHere(name?: UnitName): string {
+  return unitFile(name).replaceAll(INSTALLED, path.join(ROOT, 'bin/sidekey'));
+}
 
 /** The words of a setting, which may occur several times. */
 export function settingOf(name: string, unit = unitFile()): string[] {

@@ -6,6 +6,7 @@ import type { FastifyInstance } from 'fastify';
 import type { Clock, Finding } from '../../base/index.ts';
 import type { Registry } from '../../registry/index.ts';
 import type { Log } from '../../telemetry/index.ts';
+import { senderOf } from '../access.ts';
 import { type AdminCa, listAuthorities } from '../ca.ts';
 import { type DoctorReportParts, doctorReport } from '../doctor.ts';
 import type { DoctorJson } from '../doctor-schema.ts';
@@ -99,10 +100,12 @@ export function addLiveRoutes(app: FastifyInstance, parts: LiveRoutesParts): voi
     },
     ({ requester, headers }, reply) => {
       const resumed = headers['last-event-id'] === live.id;
-      pageReaders.add(reply.raw, untilOf(requester), () => {
+      const greeting = () => {
         const hello = { ...place(), resumed };
         return `event: hello\nid: ${live.id}\ndata: ${JSON.stringify(hello)}\n\n`;
-      });
+      };
+      // The route needs a role, so the sender is known.
+      pageReaders.add(reply.raw, { sender: senderOf(requester!), until: untilOf(requester), greeting });
       reply.hijack();
       holdSession(sessions, requester, reply.raw);
     },
