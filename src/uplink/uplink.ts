@@ -443,7 +443,8 @@ export class AgentUplink implements Uplink {
     if (former?.reattestable === true) return new Failure('refused', message, { cause: error });
     const before =
       former === undefined ? '' : `the SVID that this agent had (${former.id}) is not accepted any more, and `;
-    if (this.#membership.attestsBy === 'x509pop') return new SidekeyError('ERR_ATTACH', `${before}${message}`, { cause: error });
+    if (this.#membership.attestsBy === 'x509pop')
+      return new SidekeyError('ERR_ATTACH', `${before}${message}`, { cause: error });
     return needsToken(`${before}${message}`, error);
   }
 
