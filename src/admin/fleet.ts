@@ -95,7 +95,9 @@ async function ask(
   const [, query] = (request.raw.url ?? '').split('?', 2);
   const { status, body } = await asked.ask(id, query === undefined ? path : `${path}?${query}`);
   const answer = readJson(body);
-  if (status === 200 && answer !== undefined && request.validateInput(answer, schema)) return answer;
+  // Answers of this server are not checked, so only this needs the code.
+  const { Check } = await import('typebox/schema');
+  if (status === 200 && Check(schema, answer)) return answer;
   if (status >= 400) throw refusalOf(answer) ?? away(`it answers with the status ${status}`);
   throw away('its answer is not what was asked for; its version may be another one');
 }

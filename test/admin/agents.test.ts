@@ -13,7 +13,7 @@ test('agents are listed, shown, banned and evicted', async (t) => {
   await registry.agents.attested({ ...what, selectors, serial: 'aa', notAfter: clock.now() + 1 }, { kind: 'server' });
   const shown = {
     ...{ id: ID, attestation_type: 'x509pop', selectors: ['x509pop:subject:cn:host'], alias: null, serial: 'aa' },
-    ...{ can_reattest: true, banned: false, version: null, expired: false },
+    ...{ can_reattest: true, banned: false, version: null, expired: false, attached: null },
     expires_at: new Date(clock.now() + 1).toISOString(),
     created_at: new Date(clock.now()).toISOString(),
   };
@@ -68,4 +68,51 @@ test('a join token is shown once, and bad input is refused with its reasons', as
     );
   }
   assert.equal(registry.agents.joinTokens, 2);
+});
+
+test('what an agent answers about its host is checked before it is given out', async (t) => {
+  let answer = { status: 200, body: Buffer.from('{}') };
+  const asked: string[] = [];
+  const attached = {
+    ...{ id: ID, version: '1.0.0', host: 'web-1', address: '10.0.0.1', since: 1_000, reportedAt: undefined },
+    ...{ connections: 1, streams: 2, waiting: 0 },
+  };
+  const fleet = {
+    list: () => [attached],
+    onMove: () => () => undefined,
+    ask: async (_id: string, path: string) => {
+      asked.push(path);
+      return answer;
+    },
+  };
+  const { socketPath, registry, clock } = await startAdmin(t, { fleet: () => fleet });
+  const what = { id: ID, attestationType: 'x509pop', canReattest: true, alias: '' } as const;
+  await registry.agents.attested(
+    { ...what, selectors: [], serial: 'aa', notAfter: clock.now() + 1 },
+    { kind: 'server' },
+  );
+  assert.deepEqual((await call(socketPath, 'GET', PATH)).body.attached, {
+    ...{ host: 'web-1', version: '1.0.0', address: '10.0.0.1', since: new Date(1_000).toISOString() },
+    ...{ reported_at: null, connections: 1, streams: 2, waiting: 0 },
+  });
+  const ask = async (what: string, status: number, body: string) => {
+    answer = { status, body: Buffer.from(body, 'latin1') };
+    const got = await call(socketPath, 'GET', `${PATH}/${what}`);
+    return [got.status, got.body.code, got.body.detail] as const;
+  };
+  const page = { at: new Date(0).toISOString(), proxies: [], next_cursor: '' };
+  assert.equal((await ask('proxies?limit=5', 200, JSON.stringify(page)))[0], 200);
+  assert.deepEqual(asked, ['/v1/proxies?limit=5']);
+  for (const bad of ['no JSON', '\xff', 'null', '{}', '{"proxies":[{"pid":"x"}]}', '[]']) {
+    assert.deepEqual((await ask('proxies', 200, bad)).slice(0, 2), [503, 'ERR_AGENT_AWAY'], bad);
+  }
+  const refused = JSON.stringify({ code: 'ERR_NOT_FOUND', detail: 'no process \u202e 7' });
+  const [status, code, detail] = await ask('explain?pid=7', 404, refused);
+  assert.deepEqual([status, code], [404, 'ERR_NOT_FOUND']);
+  assert.doesNotMatch(detail, /\u202e/);
+  assert.deepEqual((await ask('doctor', 500, '{"code":"ERR_MADE_UP"}')).slice(0, 2), [503, 'ERR_AGENT_AWAY']);
+  // Its own query is checked here.
+  assert.equal((await ask('proxies?limit=no', 200, '{}'))[0], 400);
+  const unknown = `/v1/agents/${encodeURIComponent('spiffe://ilinux.io/spire/agent/x509pop/bb')}/proxies`;
+  assert.equal((await call(socketPath, 'GET', unknown)).status, 404);
 });

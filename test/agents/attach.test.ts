@@ -255,3 +255,113 @@ test('the number of SPIFFE IDs that an agent has of one template is limited unti
   clock.advance(120_000);
   assert.deepEqual(await ask(2_000, 1), [0]);
 });
+
+test('rotation waits for what agents report, and for a silent one a minute at most', async (t) => {
+  const { join, port, clock, ca } = await openPort(t);
+  const { joined, agent } = await join();
+  const stream = attach(t, agent);
+  await stream.next('entries');
+  const number = ca.bundle().sequenceNumber;
+  const lagging = () => [...port.attachments.lagging(number)];
+  const reported = async (report: Parameters<typeof stream.report>[0], streams: number) => {
+    stream.report({ ...report, streams });
+    while ([...port.attachments.list()][0]?.streams !== streams) {
+      clock.advance(30);
+      await sleep(2);
+    }
+  };
+  // It has not said yet which bundle it has.
+  assert.deepEqual(
+    lagging().map(({ node }) => node),
+    [joined.id],
+  );
+  const row = { pid: 7, uid: 8, node: 'edge', name: 'ROOTCA', rejection: 'bad\u202e\u001b[2J' };
+  await reported({ bundle: BigInt(number), acknowledged: BigInt(number - 1), lagging: [row], waiting: 1 }, 1);
+  const [shown] = lagging();
+  assert.partialDeepStrictEqual(shown, { pid: 7, uid: 8, node: `${joined.id} edge`, name: 'ROOTCA' });
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what may not be there
+  assert.doesNotMatch(shown!.rejection!, /[\u202e\u001b]/);
+  await reported({ bundle: BigInt(number), acknowledged: BigInt(number) }, 2);
+  assert.deepEqual(lagging(), []);
+  // An agent that says nothing of the next bundle.
+  const later = () => [...port.attachments.lagging(number + 1)];
+  assert.equal(later().length, 1);
+  for (let waited = 0; waited <= 60_000; waited += 1_000) clock.advance(1_000);
+  assert.equal(later().length, 0);
+});
+
+test('a taint waits for the SVIDs that agents report, a minute at most', async (t) => {
+  const { join, port, clock } = await openPort(t);
+  const { joined, agent } = await join();
+  const stream = attach(t, agent);
+  await stream.next('entries');
+  stream.report({ authoritiesInUse: ['aa'], streams: 1 });
+  while ([...port.attachments.list()][0]?.streams !== 1) await sleep(2);
+  const using = () => [...port.using(new Set(['aa']))].map(({ node }) => node);
+  assert.deepEqual(using(), [joined.id]);
+  for (let waited = 0; waited <= 60_000; waited += 1_000) clock.advance(1_000);
+  assert.deepEqual(using(), []);
+});
+
+test('a revocation waits for the agents whose entries it concerns until they report new SVIDs', async (t) => {
+  const { join, entry, port, registry, store, clock } = await openPort(t);
+  const { joined, agent } = await join();
+  const mine = await entry('mine', joined.id);
+  const other = attach(t, (await join()).agent);
+  const stream = attach(t, agent);
+  await Promise.all([stream.next('entries'), other.next('entries')]);
+  await agent.batch([{ entryId: mine.id, csr: makeCsr().csr }]);
+  const [record] = await store.issuances.newest({ limit: 1 });
+  const { serial, authorityId, spiffeId, entryId, notAfter } = record!;
+  const ids = new Set([spiffeId]);
+  const revoked = { serial, authorityId, spiffeId, entryId, notAfter, revokedAt: clock.now(), reason: 'superseded' };
+  await registry.revocations.add([revoked as Parameters<typeof registry.revocations.add>[0][number]], BY);
+  // At once: neither has it been told, nor has it answered.
+  assert.deepEqual([...port.attachments.holders(ids)], [spiffeId]);
+  const told = await stream.next('revocations');
+  assert.deepEqual(told.serials, [serial]);
+  const reported = async (revokedInUse: string[], streams: number) => {
+    stream.report({ revocations: told.revision, revokedInUse, streams });
+    while (![...port.attachments.list()].some((one) => one.streams === streams)) {
+      clock.advance(30);
+      await sleep(2);
+    }
+  };
+  await reported([spiffeId, 'spiffe://ilinux.io/another'], 1);
+  assert.deepEqual([...port.attachments.holders(ids)], [spiffeId]);
+  await reported([], 2);
+  assert.deepEqual([...port.attachments.holders(ids)], []);
+});
+
+test('an agent answers questions; late, unknown and too many ones are refused', async (t) => {
+  const { join, port, clock } = await openPort(t);
+  const { joined, agent } = await join();
+  const ask = () => port.attachments.ask(joined.id, '/v1/proxies?limit=1');
+  const away = (why: RegExp) => (error: { code: string; message: string }) => {
+    assert.equal(error.code, 'ERR_AGENT_AWAY');
+    assert.match(error.message, why);
+    return true;
+  };
+  await assert.rejects(ask(), away(/not attached/));
+  const stream = attach(t, agent);
+  await stream.next('entries');
+  const answer = ask();
+  const { id, path } = await stream.next('question');
+  assert.equal(path, '/v1/proxies?limit=1');
+  const body = Buffer.alloc(3 * 1024 * 1024, 'x');
+  stream.send({ answer: { id, status: 200, body } });
+  assert.equal((await answer).body.length, body.length);
+  const many = Array.from({ length: 17 }, () => ask());
+  const results = Promise.allSettled(many);
+  await assert.rejects(many[16]!, away(/16 questions/));
+  clock.advance(5_100);
+  await assert.rejects(many[0]!, away(/not answered within 5 s/));
+  await results;
+  const late = await stream.next('question');
+  stream.send({ answer: { id: late.id, status: 200, body: Buffer.from('{}') } });
+  stream.report({ streams: 9 });
+  while ([...port.attachments.list()][0]?.streams !== 9) await sleep(2);
+  const last = ask();
+  stream.cancel();
+  await assert.rejects(last, away(/gone/));
+});
