@@ -35,6 +35,8 @@ export interface AttachedParts {
   /** Called when it has greeted; it may refuse by an error. */
   readonly onGreeting: (attached: Attached) => void;
   readonly onClosed: (attached: Attached) => void;
+  /** Grows with each call, over streams and restarts: an agent reports by it which revocations it has. */
+  readonly nextRevision: () => bigint;
 }
 
 /** Of the entries in one message, in bytes of JSON; an entry may be larger. */
@@ -48,7 +50,7 @@ const MAX_REPORT_BYTES = 512 * 1024;
 /** The first byte of a message with a report. */
 const REPORT_TAG = 0x12;
 /** Of the lists of a report. */
-const MOST_LISTED = 100;
+export const MOST_LISTED = 100;
 /** Questions that the agent has not answered. */
 const MOST_ASKED = 16;
 const ANSWER_MS = 5_000;
@@ -392,7 +394,7 @@ export class Attached implements StreamHandler {
     const told = `${serials.join()};`;
     if (told === this.#revoked) return;
     this.#revoked = told;
-    this.#revision += 1n;
+    this.#revision = this.#parts.nextRevision();
     yield { revocations: { serials, revision: this.#revision } };
   }
 

@@ -2,12 +2,20 @@
 
 import { type Clock, Listeners, printable, SidekeyError } from '../base/index.ts';
 import type { CertificateAuthority, LaggingProxy } from '../ca/index.ts';
+import { Rates } from '../limits/index.ts';
 import type { Registry } from '../registry/index.ts';
 import type { SpiffeId } from '../spiffe/index.ts';
 import { type Log, ownedLog } from '../telemetry/index.ts';
 import { type Method, Status, StatusError } from '../wire/index.ts';
 import type { Access } from './access.ts';
-import { type AgentAnswer, Attached, type AttachedParts, MOST_ANSWER_BYTES, type Part } from './attached.ts';
+import {
+  type AgentAnswer,
+  Attached,
+  type AttachedParts,
+  MOST_ANSWER_BYTES,
+  MOST_LISTED,
+  type Part,
+} from './attached.ts';
 import type { AuthorizedEntries } from './authorized.ts';
 import type { AgentPeer } from './peer.ts';
 
@@ -60,24 +68,34 @@ export interface AgentMove extends Pick<AttachedAgent, 'id' | 'host' | 'version'
 const PATH = '/sidekey.agent.v1.Agents/Attach';
 /** An agent that has been sent a bundle and does not report is not waited for any longer. */
 const SILENT_MS = 60_000;
+/** Of one agent: a burst, and a rate per second. */
+const ATTACHES = [10, 1] as const;
 
 export class Attachments {
   readonly #parts: AttachmentsParts;
   readonly #all = new Map<string, Attached>();
   readonly #stops: (() => void)[];
   readonly #moves: Listeners<AgentMove>;
-  /** The newest bundle that somebody has asked about, and since when. */
-  #asked = { sequenceNumber: 0, since: 0 };
+  /** Agents that lack a bundle, by ID, and since when; a new stream and a newer bundle change nothing of it. */
+  readonly #behind = new Map<string, number>();
+  #revision: bigint;
+  /** How often an agent may attach: each time it is told its whole state. */
+  readonly #attaches: Rates;
 
   constructor(parts: AttachmentsParts) {
     const { registry, ca } = parts;
     this.#parts = parts;
+    this.#revision = BigInt(parts.clock.now()) * 1_000n;
+    this.#attaches = new Rates(...ATTACHES, parts.clock);
     this.#moves = new Listeners((err) => parts.log.error({ err }, 'a listener for agents failed'));
     const stale = (part: Part) => () => {
       for (const one of this.#all.values()) one.stale(part);
     };
     this.#stops = [
-      registry.agents.onChange((id) => this.#all.get(id)?.check()),
+      registry.agents.onChange((id) => {
+        this.#all.get(id)?.check();
+        if (registry.agents.get(id) === undefined) this.#behind.delete(id);
+      }),
       registry.federatedBundles.onChange(stale('federated')),
       registry.aliases.onChange(stale('aliases')),
       registry.revocations.onChange(() => {
@@ -95,9 +113,16 @@ export class Attachments {
   get method(): Method<AgentPeer> {
     const { onAttached, ...parts } = this.#parts;
     const { log } = parts;
-    const callbacks: Pick<AttachedParts, 'onGreeting' | 'onClosed'> = {
+    const callbacks: Pick<AttachedParts, 'onGreeting' | 'onClosed' | 'nextRevision'> = {
+      nextRevision: () => {
+        this.#revision += 1n;
+        return this.#revision;
+      },
       onGreeting: (attached) => {
         const { id, host, version, peer } = attached;
+        if (!this.#attaches.take(id)) {
+          throw new StatusError(Status.RESOURCE_EXHAUSTED, 'the agent attaches too often: try again later');
+        }
         const former = this.#all.get(id);
         this.#all.set(id, attached);
         former?.end(new StatusError(Status.ABORTED, `the agent has attached again, from ${peer.address}`));
@@ -154,12 +179,16 @@ export class Attachments {
   /** Streams of agents that have not acknowledged the bundle with this number, or a later one. Lazy. */
   *lagging(sequenceNumber: number): Iterable<LaggingProxy> {
     const now = this.#parts.clock.now();
-    if (sequenceNumber > this.#asked.sequenceNumber) this.#asked = { sequenceNumber, since: now };
-    for (const { id, report, since } of this.#all.values()) {
+    for (const { id, report } of this.#all.values()) {
       const row = { pid: 0, uid: 0, node: id, name: id, rejection: undefined };
       if (report === undefined || report.bundle < BigInt(sequenceNumber)) {
-        if (now - Math.max(since, this.#asked.since) < SILENT_MS) yield row;
-      } else if (report.acknowledged < BigInt(sequenceNumber)) {
+        const behind = this.#behind.get(id) ?? now;
+        this.#behind.set(id, behind);
+        if (now - behind < SILENT_MS) yield row;
+        continue;
+      }
+      this.#behind.delete(id);
+      if (report.acknowledged < BigInt(sequenceNumber)) {
         if (report.lagging.length === 0) yield row;
         for (const { pid, uid, node, name, rejection } of report.lagging) {
           const text = rejection === '' ? undefined : printable(rejection);
@@ -189,7 +218,8 @@ export class Attachments {
   holders(spiffeIds: ReadonlySet<string>): Set<string> {
     const found = new Set<string>();
     for (const { report, knowsRevocations, entries } of this.#all.values()) {
-      if (report !== undefined && knowsRevocations) {
+      // A full list may lack some.
+      if (report !== undefined && knowsRevocations && report.revokedInUse.length < MOST_LISTED) {
         for (const id of report.revokedInUse) if (spiffeIds.has(id)) found.add(id);
       } else {
         for (const id of spiffeIds) if (this.#gives(entries, id as SpiffeId)) found.add(id);
