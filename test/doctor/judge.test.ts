@@ -5,6 +5,7 @@ import { describe, it } from 'node:test';
 import type { DoctorJson } from '../../src/admin/doctor-schema.ts';
 import type { Finding } from '../../src/base/finding.ts';
 import { judgeAdminTls } from '../../src/doctor/admin-tls.ts';
+import { judgeAgent, onServer } from '../../src/doctor/agent.ts';
 import { judgeAuthority } from '../../src/doctor/authority.ts';
 import { judgeEntries, judgeRequirements, judgeUnrendered, judgeWithheld } from '../../src/doctor/entries.ts';
 import { judgeRelationships } from '../../src/doctor/federation.ts';
@@ -97,7 +98,7 @@ const judge = (change: Partial<DoctorJson>, now = NOW): Finding[] => {
     ...judgeAdminTls(known),
     ...judgePublishedBundle(known),
     ...judgeRelationships(known),
-    ...judgeAuthority(known, now),
+    ...(known.agent === null ? judgeAuthority(known, now) : judgeAgent(known.agent, known.at)),
     ...judgeHost(known, () => undefined),
     ...judgeRequirements(known),
     ...judgeWithheld(known),
@@ -119,6 +120,17 @@ const SPIFFE_ENDPOINT = {
 const FILE = { path: '/srv/bundle.json', problem: null, open_to: [] };
 const published = (change: Partial<NonNullable<DoctorJson['published_bundle']>>) => ({
   published_bundle: { sequence: 1, refresh_hint: 300, endpoint: null, file: null, ...change },
+});
+
+const AGENT: NonNullable<DoctorJson['agent']> = {
+  ...{ state: 'connected', since: day(-1), servers: ['a.example:1', 'b.example:1'], server: 'a.example:1' },
+  ...{ kind: 'sidekey', server_version: '1.2.3', problem: null, spiffe_id: 'spiffe://ilinux.io/spire/agent/x' },
+  ...{ svid_expires_at: day(0.02), first_end_at: day(0.01), joined_insecurely: false },
+};
+
+/** The report of an agent, which has no authorities. */
+const agent = (change: Partial<typeof AGENT>): Partial<DoctorJson> => ({
+  ...{ authorities: [], last_issued_at: null, agent: { ...AGENT, ...change } },
 });
 
 const cases: readonly [string, Partial<DoctorJson>, string, Finding['severity'], RegExp][] = [
@@ -466,12 +478,70 @@ function troubled(more: Partial<DoctorJson['relationships']['sample'][number]>):
   return { count: 5, troubled: 1, sample: [{ expires_at: '2099-01-01T00:00:00.000Z', ...one }] };
 }
 
+const agentCases: readonly (typeof cases)[number][] = [
+  [
+    'a server that the agent has never reached',
+    agent({ state: 'starting', since: null, server: null, problem: 'connect ECONNREFUSED' }),
+    'server-away',
+    'error',
+    /^the agent has not reached its server yet: connect ECONNREFUSED$/,
+  ],
+  [
+    'a server that is away',
+    agent({ state: 'away', problem: 'connect ECONNREFUSED' }),
+    'server-away',
+    'error',
+    /^the server has been away since .*Z: connect ECONNREFUSED$/,
+  ],
+  [
+    "an agent's SVID that is not renewed",
+    agent({ problem: 'the server refuses it' }),
+    'agent-svid-ends',
+    'error',
+    /^the agent's own SVID ends at .*, and is not renewed: the server refuses it$/,
+  ],
+  [
+    "an agent's SVID that has ended",
+    agent({ problem: 'the server refuses it', svid_expires_at: day(-0.1) }),
+    'agent-svid-ended',
+    'error',
+    /^the agent's own SVID ended at /,
+  ],
+  [
+    'an agent that has not checked its server',
+    agent({ joined_insecurely: true }),
+    'insecure-bootstrap',
+    'warning',
+    /--insecure-bootstrap/,
+  ],
+];
+
 describe('doctor', () => {
   it('finds nothing where nothing is amiss', () => {
     assert.deepEqual(judge({}), []);
+    assert.deepEqual(judge(agent({})), []);
   });
 
-  for (const [what, change, rule, severity, problem] of cases) {
+  it('gives no command on an agent that changes what its server keeps', () => {
+    const words = {
+      rule: 'entry-expired',
+      severity: 'warning',
+      place: 'e',
+      problem: 'p',
+      why: 'w',
+      fix: 'change it',
+    } as const;
+    const [moved, kept] = ['sidekey entry update e --hint x', 'chmod 660 /run/agent.sock'].map((command) =>
+      onServer(AGENT)({ ...words, command }),
+    );
+    assert.deepEqual(moved, {
+      ...words,
+      fix: 'change it; on the server (a.example:1): sidekey entry update e --hint x',
+    });
+    assert.deepEqual(kept, { ...words, command: 'chmod 660 /run/agent.sock' });
+  });
+
+  for (const [what, change, rule, severity, problem] of [...cases, ...agentCases]) {
     it(`finds ${what}`, () => {
       const found = judge(change);
       assert.deepEqual(
