@@ -108,7 +108,7 @@ export class Membership {
     if (trust === undefined) {
       throw new SidekeyError(
         'ERR_CONFIG',
-        'nothing says which server to believe: give --trust-bundle FILE (sidekey bundle show on the server), --trust-bundle-url URL or --insecure-bootstrap',
+        'nothing says which server to believe: give --trust-bundle FILE, --trust-bundle-url URL or --insecure-bootstrap. On the server, sidekey bundle show prints the file',
       );
     }
     const found = await bootstrapRoots(trust, server, { trustDomain, now: () => clock.now(), log });

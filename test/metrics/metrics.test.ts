@@ -24,6 +24,9 @@ const ELSEWHERE: ReadonlySet<string> = new Set([
   // With a federation relationship; this server has none.
   'sidekey_federation_oldest_fetch_timestamp_seconds',
   'sidekey_federation_most_failures',
+  // Of an agent.
+  'sidekey_uplink_connected',
+  'sidekey_uplink_svid_expiry_timestamp_seconds',
 ]);
 
 /** The family of a sample: without the suffix of a histogram. */
