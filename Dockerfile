@@ -1,4 +1,4 @@
-# Two images: `sidekey`, and `demo`, which is what compose.yaml needs beside it and Envoy.
+# Two images: `sidekey`, and `demo`, which is what compose.yaml and compose.hosts.yaml need beside it and Envoy.
 # It is the Node that package.json pins; a test compares them.
 ARG NODE=node:24.21.0-bookworm-slim
 
@@ -9,10 +9,10 @@ COPY package.json package-lock.json .npmrc ./
 RUN npm ci --ignore-scripts
 COPY . .
 RUN npm run build && scripts/node scripts/image-files.ts /image
-RUN node_modules/.bin/esbuild envoy-examples/demo/write-certificate.ts \
-      --bundle --platform=node --log-level=warning --outfile=/demo/write-certificate.cjs
+RUN node_modules/.bin/esbuild envoy-examples/demo/write-certificate.ts envoy-examples/demo/write-host-certificates.ts \
+      --bundle --platform=node --log-level=warning --outdir=/demo --out-extension:.js=.cjs
 
-# The apps behind the demo's Envoys, and the certificate that front-envoy shows to the outside.
+# The apps behind the demo's Envoys, and what makes its certificates: of front-envoy for the outside, of the hosts.
 FROM ${NODE} AS demo
 COPY envoy-examples/app /app
 COPY --from=builder /demo /app
@@ -28,8 +28,10 @@ COPY --from=builder /image /
 ARG RUN_AS=0
 ARG PIPE_GROUP=2000
 # Volumes take over owner, group and mode. The socket gets the folder's group by the setgid bit: no right to chown is needed.
+# /srv/sidekey is for files that others may read: the bundle of --federation-publish-file.
 RUN install -d -o ${RUN_AS} -g ${RUN_AS} -m 0700 /var/lib/sidekey \
- && install -d -o ${RUN_AS} -g ${PIPE_GROUP} -m 2750 /run/sidekey
+ && install -d -o ${RUN_AS} -g ${PIPE_GROUP} -m 2750 /run/sidekey \
+ && install -d -o ${RUN_AS} -g ${RUN_AS} -m 0755 /srv/sidekey
 ENV SIDEKEY_DATA_DIR=/var/lib/sidekey \
     SIDEKEY_SOCKET=/run/sidekey/agent.sock
 USER ${RUN_AS}:${RUN_AS}

@@ -75,7 +75,10 @@ export interface SelfKnowledge {
 /** What a server and an agent can say of themselves and of their host. */
 export interface HostReportParts {
   readonly self: Omit<SelfKnowledge, 'issuances'> & { readonly issuances: Pick<IssuanceStore, 'issuedOf'> };
-  readonly registry: Pick<EntriesView, 'trustDomain' | 'size' | 'get' | 'list' | 'bySpiffeId' | 'spiffeIds'> & {
+  readonly registry: Pick<
+    EntriesView,
+    'trustDomain' | 'size' | 'get' | 'list' | 'bySpiffeId' | 'spiffeIds' | 'isLocal'
+  > & {
     readonly federatedBundles: { get(trustDomain: string): unknown };
   };
   readonly decisions: Pick<Decisions, 'list'>;

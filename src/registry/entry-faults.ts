@@ -2,7 +2,7 @@
 
 import { redactSelector } from '../attest/index.ts';
 import { formatSelector, isTemplate, pathOf, type Selector } from '../spiffe/index.ts';
-import { compareAge, isExpired } from './entry.ts';
+import { compareAge, isExpired, isNodeAlias } from './entry.ts';
 import { isReservedPath } from './entry-readers.ts';
 import { everyEntry } from './list.ts';
 import type { EntriesView, Entry } from './types.ts';
@@ -27,7 +27,7 @@ export interface EntryFault {
 }
 
 export interface EntryFaultsParts {
-  readonly registry: Pick<EntriesView, 'list' | 'bySpiffeId'>;
+  readonly registry: Pick<EntriesView, 'list' | 'bySpiffeId' | 'isLocal'>;
   /** Why no attestor can provide this selector, beside the others of its entry; undefined if one can. */
   readonly whyNever: (selector: Selector, beside: readonly Selector[]) => string | undefined;
   /** The selector that was probably meant by one that no caller can have; undefined if unknown. */
@@ -57,13 +57,18 @@ function faultOf(entry: Entry, parts: EntryFaultsParts): EntryFault | undefined 
   if (isExpired(entry, now)) {
     return { kind: 'expired', entry, detail: `it expired at ${new Date(entry.expiresAt).toISOString()}` };
   }
-  for (const selector of entry.selectors) {
+  const isLocal = registry.isLocal(entry);
+  // What callers of other hosts can have is not known here.
+  for (const selector of isLocal ? entry.selectors : []) {
     const why = whyNever(selector, entry.selectors);
     if (why === undefined) continue;
     return { kind: 'unproducible', entry, detail: `${redactSelector(selector)}: ${why}`, ...mended(entry, parts) };
   }
   const others = registry.bySpiffeId(entry.spiffeId);
-  const by = others.find((other) => compareAge(other, entry) < 0 && !isExpired(other, now) && covers(other, entry));
+  const isForSameHost = (other: Entry) => (isLocal ? registry.isLocal(other) : other.parentId === entry.parentId);
+  const by = others.find(
+    (other) => compareAge(other, entry) < 0 && !isExpired(other, now) && isForSameHost(other) && covers(other, entry),
+  );
   if (by !== undefined) {
     return {
       kind: 'shadowed',
@@ -72,8 +77,8 @@ function faultOf(entry: Entry, parts: EntryFaultsParts): EntryFault | undefined 
       by: by.id,
     };
   }
-  // SVIDs are recorded by SPIFFE ID, and those of a template are not known.
-  if (isTemplate(entry.spiffeId)) return undefined;
+  // SVIDs are recorded by SPIFFE ID, and those of a template are not known. A node alias has none.
+  if (isTemplate(entry.spiffeId) || (!isLocal && isNodeAlias(entry))) return undefined;
   if (issued.has(entry.spiffeId) || now - entry.createdAt < NEVER_ISSUED_MS) return undefined;
   return { kind: 'never-issued', entry, detail: 'no SVID was ever issued for it' };
 }

@@ -18,6 +18,8 @@ export interface EntryWarningParts {
   /** The same of JWT-SVIDs. */
   readonly longestJwtTtl: number;
   readonly federatedBundles: Pick<FederatedBundles, 'get'>;
+  /** Only of entries for workloads of this host it is known which selectors these can have. */
+  readonly isLocal: (entry: Pick<EntryInput, 'parentId'>) => boolean;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
 }
@@ -68,16 +70,7 @@ export function logEntryWarnings(
 }
 
 function* warningsOfEntry(entry: EntryInput, parts: EntryWarningParts): Iterable<Problem> {
-  for (const selector of entry.selectors) {
-    const why = parts.whyNever(selector, entry.selectors);
-    if (why === undefined) continue;
-    const rule = 'the entry is kept, but no caller matches it until this changes';
-    const problem = isNegated(selector)
-      ? `of no caller it is known that ${redactSelector(opposite(selector))} is not among its facts: ${why}`
-      : `no caller has ${redactSelector(selector)}: ${why}`;
-    yield { path: '/selectors', problem, rule };
-  }
-  yield* templateWarnings(entry, parts);
+  if (parts.isLocal(entry)) yield* selectorWarnings(entry, parts);
   yield* ttlWarnings(entry, parts);
   for (const domain of entry.federatesWith) {
     if (domain === EVERY_DOMAIN || parts.federatedBundles.get(domain) !== undefined) continue;
@@ -88,6 +81,19 @@ function* warningsOfEntry(entry: EntryInput, parts: EntryWarningParts): Iterable
     const problem = `it is ${new Date(entry.expiresAt).toISOString()}, which is in the past`;
     yield { path: '/expires_at', problem, rule: 'the entry is stored, but has no effect; give a later time, or never' };
   }
+}
+
+function* selectorWarnings(entry: EntryInput, parts: EntryWarningParts): Iterable<Problem> {
+  for (const selector of entry.selectors) {
+    const why = parts.whyNever(selector, entry.selectors);
+    if (why === undefined) continue;
+    const rule = 'the entry is kept, but no caller matches it until this changes';
+    const problem = isNegated(selector)
+      ? `of no caller it is known that ${redactSelector(opposite(selector))} is not among its facts: ${why}`
+      : `no caller has ${redactSelector(selector)}: ${why}`;
+    yield { path: '/selectors', problem, rule };
+  }
+  yield* templateWarnings(entry, parts);
 }
 
 function* templateWarnings({ spiffeId }: EntryInput, { whyNoPlaceholder }: EntryWarningParts): Iterable<Problem> {

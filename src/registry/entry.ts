@@ -14,6 +14,11 @@ export function compareAge(a: Pick<Entry, 'createdAt' | 'id'>, b: Pick<Entry, 'c
   return a.createdAt - b.createdAt || compareText(a.id, b.id);
 }
 
+/** Whether its parent is the server: where agents attach, it is a name for the agents with its selectors, and for no workload. */
+export function isNodeAlias({ parentId }: Pick<Entry, 'parentId'>): boolean {
+  return /^spiffe:\/\/[^/]+\/(spire|sidekey)\/server$/.test(parentId);
+}
+
 /** Equal for entries with the same SPIFFE ID, selectors and parent; SPIRE calls them similar. */
 export function similarityKey(entry: Pick<EntryInput, 'spiffeId' | 'selectors' | 'parentId'>): string {
   return JSON.stringify([entry.spiffeId, entry.parentId, ...entry.selectors.map(formatSelector)]);

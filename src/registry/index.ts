@@ -7,7 +7,7 @@ export { parseAliasHost, parseAliasTarget } from './alias-input.ts';
 export { checkSequence, parseBundleDocument, parseBundlePem, parseForeignTrustDomain } from './bundle-input.ts';
 export { isForContained } from './contained.ts';
 export type { Candidate, DecisionKind, DecisionRecord } from './decision.ts';
-export { compareAge, differingFields, isExpired, isFederated, storedAs, TwinFinder } from './entry.ts';
+export { compareAge, differingFields, isExpired, isFederated, isNodeAlias, storedAs, TwinFinder } from './entry.ts';
 export { type EntryFault, type EntryFaultsParts, entryFaults } from './entry-faults.ts';
 export {
   ENTRY_FIELD_LIST,

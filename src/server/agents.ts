@@ -2,7 +2,7 @@
 
 import { type AgentPortParts, type Attachments, openAgentPort } from '../agents/index.ts';
 import type { Ledger } from '../delivery/index.ts';
-import { type Entry, everyEntry, type Registry } from '../registry/index.ts';
+import { type Entry, everyEntry, isNodeAlias, type Registry } from '../registry/index.ts';
 import type { Log } from '../telemetry/index.ts';
 import type { StartContext } from './start-context.ts';
 
@@ -45,11 +45,7 @@ function warnOfParents(registry: Registry, log: Log): void {
 
 function hasUnknownParent(entry: Entry, registry: Registry, aliases: ReadonlySet<string>): boolean {
   const { parentId } = entry;
-  if (registry.isLocal(entry) || isServer(parentId)) return false;
+  if (registry.isLocal(entry) || isNodeAlias(entry)) return false;
   if (registry.agents.get(parentId) !== undefined || registry.bySpiffeId(parentId).length > 0) return false;
   return !aliases.has(parentId);
-}
-
-function isServer(parentId: string): boolean {
-  return /^spiffe:\/\/[^/]+\/(spire|sidekey)\/server$/.test(parentId);
 }

@@ -20,6 +20,7 @@ export function entryWarnings(from: {
     longestSvidTtl: longestKeptSvidTtl(config.caTtl),
     longestJwtTtl: longestKeptJwtTtl(config.jwtKeyTtl),
     federatedBundles: registry.federatedBundles,
+    isLocal: (entry) => registry.isLocal(entry),
     now: () => clock.now(),
   });
 }

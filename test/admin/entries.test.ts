@@ -106,6 +106,7 @@ describe('warnings', () => {
   const start = async (t: TestContext) => {
     const log: Record<string, unknown>[] = [];
     const warningsOf = createWarningsOf({
+      isLocal: () => true,
       whyNoPlaceholder: () => undefined,
       whyNever: ({ type }) => (type === 'docker' ? 'no docker attestor runs here' : undefined),
       longestSvidTtl: 43_200,

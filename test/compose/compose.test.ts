@@ -11,6 +11,7 @@ import { ROOT } from '../support/serve.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { Demo, rowsOf } from './demo.ts';
 import { OwnEngine, whyNoEngine } from './engine.ts';
+import { threeHosts } from './hosts.ts';
 import { makeStandIns } from './standin-images.ts';
 
 const ENVOY = 'envoyproxy/envoy:v1.40.0';
@@ -246,6 +247,8 @@ test('docker compose up', { skip: whyNoEngine() ?? false }, async (t) => {
     assert.match(await engine.docker('ps', '--format', '{{.Ports}}'), /^127\.0\.0\.1:\d+->8081\/tcp$/);
     await demo.compose(...files, 'down', '-v');
   });
+
+  await t.test('compose.hosts.yaml: three hosts, each with an agent', (t) => threeHosts(t, engine));
 
   await t.test("the ten lines of docs/docker.md give somebody's own Envoy its identity", (t) => tenLines(t, demo));
 });

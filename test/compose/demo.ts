@@ -1,4 +1,4 @@
-/** compose.yaml on an engine of the test's own, called from outside. */
+/** compose.yaml, or another file, on an engine of the test's own, called from outside. */
 
 import { Agent } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -22,16 +22,16 @@ export class Demo {
   readonly #https: number;
   readonly #admin: number;
 
-  constructor(engine: OwnEngine, [http, https, admin]: readonly [number, number, number]) {
+  constructor(engine: OwnEngine, [http, https, admin]: readonly [number, number, number], file: string) {
     this.engine = engine;
     this.#https = https;
     this.#admin = admin;
-    this.env = { HTTP_PORT: String(http), HTTPS_PORT: String(https), ADMIN_PORT: String(admin) };
+    this.env = { HTTP_PORT: String(http), HTTPS_PORT: String(https), ADMIN_PORT: String(admin), COMPOSE_FILE: file };
   }
 
-  static async on(engine: OwnEngine): Promise<Demo> {
+  static async on(engine: OwnEngine, file = 'compose.yaml'): Promise<Demo> {
     const [http, https, admin] = await freePorts(3);
-    return new Demo(engine, [http!, https!, admin!]);
+    return new Demo(engine, [http!, https!, admin!], file);
   }
 
   compose(...args: readonly string[]): Promise<string> {
@@ -93,9 +93,9 @@ export class Demo {
     return text.split('\n').map(Number);
   }
 
-  /** What the Envoys have. */
-  async rows(): Promise<Row[]> {
-    return rowsOf(await this.exec('sidekey', 'sidekey', 'proxies', '--output', 'json'));
+  /** What the Envoys have that ask this Sidekey. */
+  async rows(service = 'sidekey'): Promise<Row[]> {
+    return rowsOf(await this.exec(service, 'sidekey', 'proxies', '--output', 'json'));
   }
 
   /** Requests one after the other until `work` is done, and how many of them did not give 200. */

@@ -13,8 +13,11 @@ const warningsOf = createWarningsOf({
   longestSvidTtl: 43_200,
   longestJwtTtl: 28_800,
   federatedBundles: { get: (domain) => (domain === 'known.example' ? ({} as never) : undefined) },
+  isLocal: ({ parentId }) => parentId === '',
   now: () => NOW,
 });
+
+const ELSEWHERE = { parent_id: `spiffe://${TRUST_DOMAIN}/host/b` };
 
 function read(more: Record<string, unknown>) {
   const json = { spiffe_id: `spiffe://${TRUST_DOMAIN}/a`, selectors: ['unix:uid:1'], ...more };
@@ -57,6 +60,11 @@ test('an entry that nobody can have, or whose terms cannot be kept, has a warnin
     assert.match(first!, says);
     assert.deepEqual(rest, []);
   }
+});
+
+test('of an entry for another host it is not known which selectors its callers have; the rest is said', () => {
+  assert.deepEqual(warnedOf({ ...ELSEWHERE, selectors: ['docker:label:a:b'] }), []);
+  assert.match(warnedOf({ ...ELSEWHERE, x509_svid_ttl: 3 })[0]!, /very short/);
 });
 
 test('the warnings of one write are limited, and name the position of their entry', () => {

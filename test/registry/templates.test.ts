@@ -234,6 +234,7 @@ test('all entries together have a limited number of negative selectors and place
 
 test('warnings name what an entry can never get, and the reserved path', () => {
   const warningsOf = createWarningsOf({
+    isLocal: () => true,
     whyNever: ({ value }) => (value === 'user:alcie' ? 'there is no such user' : undefined),
     whyNoPlaceholder: (name) => (name.startsWith('docker.') ? 'no docker attestor runs here' : undefined),
     longestSvidTtl: 43_200,
