@@ -127,7 +127,7 @@ export class Membership {
     if (attestation === undefined) {
       throw new SidekeyError(
         'ERR_CONFIG',
-        'the agent has no SVID and nothing to join with: give --join-token-file FILE (sidekey agent token on the server), or --x509pop-cert and --x509pop-key',
+        'the agent has no SVID and nothing to join with: give --join-token-file FILE, or --x509pop-cert and --x509pop-key. On the server, sidekey agent token makes a token',
       );
     }
     return attestation.type === 'x509pop' ? x509popProof(attestation) : joinTokenProof(attestation);

@@ -538,6 +538,6 @@ export class AgentUplink implements Uplink {
 const NO_GREETING = { version: undefined, x509SvidTtl: undefined, jwtSvidTtl: undefined };
 
 function needsToken(problem: string, cause?: unknown): SidekeyError {
-  const remedy = 'make a token with sidekey agent token on the server, and start the agent with it (--join-token-file)';
+  const remedy = 'start the agent with a new token (--join-token-file), which sidekey agent token makes on the server';
   return new SidekeyError('ERR_ATTACH', `${problem}. To join again: ${remedy}`, { cause });
 }
