@@ -2,7 +2,7 @@
 
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Static, TSchema } from 'typebox';
-import { ERRORS, type ErrorCode, printable, SidekeyError } from '../base/index.ts';
+import { ERRORS, type ErrorCode, printable, refuseDeep, SidekeyError } from '../base/index.ts';
 import type { Registry } from '../registry/index.ts';
 import { AGENT_PARAMS } from './agent-schema.ts';
 import { DECISION_PAGE, DECISION_QUERY } from './decision-schema.ts';
@@ -114,6 +114,7 @@ function withoutCommands(explanation: ExplanationJson): ExplanationJson {
 
 function readJson(body: Uint8Array): unknown {
   try {
+    refuseDeep(body);
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
   } catch {
     return undefined;

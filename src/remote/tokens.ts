@@ -30,7 +30,9 @@ export class RemoteTokens implements TokenSource {
       if (validated.spiffeId !== spiffeId) throw new InvalidTokenError(`it is for ${validated.spiffeId}`);
       const granted = new Set(validated.claims.aud as readonly string[]);
       if (audiences.some((one) => !granted.has(one))) throw new InvalidTokenError('it is not for all of the audiences');
-      return { token, spiffeId, issuedAt, expiresAt, keyId: validated.keyId };
+      // The token ends by its own claim, whatever the answer says beside it.
+      const ends = Math.min(expiresAt, (validated.claims.exp as number) * 1000);
+      return { token, spiffeId, issuedAt, expiresAt: ends, keyId: validated.keyId };
     } catch (cause) {
       const problem = cause instanceof InvalidTokenError ? cause.message : 'it cannot be read';
       const message = `the JWT-SVID that the server made for ${spiffeId} is refused: ${problem}`;

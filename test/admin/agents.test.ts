@@ -106,6 +106,8 @@ test('what an agent answers about its host is checked before it is given out', a
   for (const bad of ['no JSON', '\xff', 'null', '{}', '{"proxies":[{"pid":"x"}]}', '[]']) {
     assert.deepEqual((await ask('proxies', 200, bad)).slice(0, 2), [503, 'ERR_AGENT_AWAY'], bad);
   }
+  const deep = `{"code":"ERR_NOT_FOUND","detail":"deep","more":${'['.repeat(100)}${']'.repeat(100)}}`;
+  assert.deepEqual((await ask('proxies', 404, deep)).slice(0, 2), [503, 'ERR_AGENT_AWAY']);
   const refused = JSON.stringify({ code: 'ERR_NOT_FOUND', detail: 'no process \u202e 7' });
   const [status, code, detail] = await ask('explain?pid=7', 404, refused);
   assert.deepEqual([status, code], [404, 'ERR_NOT_FOUND']);
