@@ -47,8 +47,11 @@ const SAID = /^[!-~ ]{0,255}$/;
 const REPORT_EACH_MS = 25;
 /** Only an answer that was asked for may be longer. */
 const MAX_REPORT_BYTES = 512 * 1024;
-/** The first byte of a message with a report. */
+/** Reading reports takes this part of the time at most: one of 512 KiB can take 40 ms. */
+const PART_OF_TIME = 1 / 10;
+/** The first byte of a message with a report, and with an answer. */
 const REPORT_TAG = 0x12;
+const ANSWER_TAG = 0x1a;
 /** Of the lists of a report. */
 export const MOST_LISTED = 100;
 /** Questions that the agent has not answered. */
@@ -145,12 +148,17 @@ export class Attached implements StreamHandler {
       throw new StatusError(Status.RESOURCE_EXHAUSTED, problem, { limit: 'messageBytes' });
     }
     // Between the greeting and the beginning too, a report is kept for later.
-    const isLater = this.version !== '' && (this.#pause !== undefined || this.#svid === undefined);
-    if (isLater && bytes[0] === REPORT_TAG) this.#latest = bytes;
-    else this.#take(bytes);
+    const isLater = this.#pause !== undefined || this.#svid === undefined;
+    if (this.version === '') this.#take(bytes);
+    else if (bytes[0] === REPORT_TAG) {
+      if (isLater) this.#latest = bytes;
+      else this.#take(bytes);
+    } else if (bytes[0] === ANSWER_TAG && this.#unanswered.size > 0) this.#take(bytes);
+    // Others are not read: a report behind another field would not wait.
   }
 
   #take(bytes: Uint8Array): void {
+    const begun = performance.now();
     const { greeting, report, answer } = decodeRequest(AgentMessage, 'AgentMessage', bytes);
     if (this.version === '') {
       if (greeting === undefined) throw new StatusError(Status.INVALID_ARGUMENT, 'the first message is a greeting');
@@ -160,7 +168,7 @@ export class Attached implements StreamHandler {
       this.version = greeting.version || 'unknown';
       this.host = greeting.host;
       this.#begin().catch((error: unknown) => this.#fail(error));
-    } else if (report !== undefined) this.#reported(report);
+    } else if (report !== undefined) this.#reported(report, begun);
     else if (answer !== undefined) {
       const asked = this.#asked.get(answer.id);
       this.#asked.delete(answer.id);
@@ -260,7 +268,8 @@ export class Attached implements StreamHandler {
     );
   }
 
-  #reported(report: Report): void {
+  /** @param begun when its reading began, by `performance.now` */
+  #reported(report: Report, begun: number): void {
     const now = this.#parts.clock.now();
     const before = this.report;
     if (before === undefined || before.acknowledged !== report.acknowledged || before.waiting > 0) {
@@ -269,7 +278,8 @@ export class Attached implements StreamHandler {
     this.report = bounded(report);
     this.reportedAt = now;
     this.#pause?.cancel();
-    this.#pause = this.#parts.clock.after(REPORT_EACH_MS, () => {
+    const pauseMs = Math.max(REPORT_EACH_MS, (performance.now() - begun) / PART_OF_TIME);
+    this.#pause = this.#parts.clock.after(pauseMs, () => {
       this.#pause = undefined;
       this.#readLatest();
     });
