@@ -60,6 +60,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'identity',
     'types:https',
     'types:delivery',
+    'types:agents',
     'delivery/stream-report.ts',
     'types:revocation',
     'federation/status.ts',

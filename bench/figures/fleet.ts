@@ -134,7 +134,7 @@ export async function fleetAgents(cleanup: Cleanup): Promise<Figure[]> {
   ];
 }
 
-/** Server and agent are killed in turn, at writes: what is lost, and who does not come back. */
+/** Server and agent are killed in turn while entries are written: the lost writes, and the agents that do not come back. */
 export async function fleetKills(cleanup: Cleanup): Promise<Figure[]> {
   const fleet = await startFleet(cleanup);
   let { server } = fleet;

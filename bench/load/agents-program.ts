@@ -58,7 +58,7 @@ async function join({ port, tokens }: JoinOptions): Promise<void> {
   await Promise.all(Array.from({ length: AT_ONCE }, work));
 }
 
-/** When the last agent has had so many changes of its entries, the first state included. */
+/** The time at which each agent has had this number of changes of its entries; the first state is one. */
 function changed({ changes }: { readonly changes: number }): Promise<number> {
   const { promise, resolve } = Promise.withResolvers<number>();
   waiting = { changes, resolve };

@@ -40,7 +40,7 @@ export async function makeHosts<Name extends string>(names: readonly Name[]): Pr
 async function holdNamespace(): Promise<ChildProcess> {
   const holder = spawn('unshare', ['--net', 'cat'], { stdio: ['pipe', 'pipe', 'inherit'] });
   process.once('exit', () => holder.kill('SIGKILL'));
-  // What it repeats shows that it is in its namespace.
+  // cat repeats the line once unshare has made the namespace.
   holder.stdin!.write('\n');
   await once(holder.stdout!, 'data');
   return holder;

@@ -2,12 +2,13 @@
 
 import type { FastifyInstance } from 'fastify';
 import type { Static } from 'typebox';
+import type { AttachedAgent } from '../agents/index.ts';
 import type { Clock } from '../base/index.ts';
 import { type Agent, type EntryRules, joinedAgentId, parseJoinTokenInput, type Registry } from '../registry/index.ts';
 import type { Log } from '../telemetry/index.ts';
 import type { ByOf } from './actor.ts';
 import { AGENT, AGENT_PARAMS, AGENTS, type AgentJson, JOIN_TOKEN_INPUT, NEW_JOIN_TOKEN } from './agent-schema.ts';
-import type { AttachedAgent, FleetRoutesParts } from './fleet.ts';
+import type { FleetRoutesParts } from './fleet.ts';
 import { NOTHING } from './schema.ts';
 import { time } from './time.ts';
 

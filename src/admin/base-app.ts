@@ -3,7 +3,7 @@
 import type { IncomingMessage } from 'node:http';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, type RouteOptions } from 'fastify';
 import type { Actor, Refusal } from '../audit/index.ts';
-import { BODY_LIMIT, type Clock, ERRORS, type ErrorCode, refuseDeep, SidekeyError } from '../base/index.ts';
+import { BODY_LIMIT, type Clock, ERRORS, type ErrorCode, parseBytes, SidekeyError } from '../base/index.ts';
 import type { Tokens } from '../registry/index.ts';
 import { type Counters, type LimitName, type Log, ownedLog } from '../telemetry/index.ts';
 import { type AdminCaller, checkRole, identify, isForwarded, type Requester } from './access.ts';
@@ -226,15 +226,13 @@ function requesterOf(
   return identify(caller, { ...pageRequest(request.raw), needs }, rules);
 }
 
-const UTF8 = new TextDecoder('utf-8', { fatal: true });
-
 /** An empty body counts as none, with any content type: some clients send the header with every request. */
 function parseJson(body: Buffer): unknown {
   if (body.length === 0) return undefined;
-  refuseDeep(body);
   try {
-    return JSON.parse(UTF8.decode(body));
+    return parseBytes(body);
   } catch (thrown) {
+    if (thrown instanceof SidekeyError) throw thrown;
     throw new SidekeyError('ERR_BAD_JSON', (thrown as Error).message);
   }
 }

@@ -2,6 +2,7 @@
 
 import type { ServerResponse } from 'node:http';
 import type { FastifyInstance } from 'fastify';
+import type { AgentMove } from '../agents/index.ts';
 import type { Clock, IssuanceRecord, Revocation } from '../base/index.ts';
 import type { AuthorityMove, CertificateAuthority } from '../ca/index.ts';
 import type { Ledger, StreamEvent } from '../delivery/index.ts';
@@ -21,7 +22,7 @@ import {
   type RevocationEventJson,
   type StreamEventJson,
 } from './event-schema.ts';
-import type { AgentMove, FleetRoutesParts } from './fleet.ts';
+import type { FleetRoutesParts } from './fleet.ts';
 import type { PageSessions } from './page/sessions.ts';
 import { time } from './time.ts';
 

@@ -2,7 +2,8 @@
 
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Static, TSchema } from 'typebox';
-import { ERRORS, type ErrorCode, printable, refuseDeep, SidekeyError } from '../base/index.ts';
+import type { Attachments } from '../agents/index.ts';
+import { ERRORS, type ErrorCode, parseBytes, printable, SidekeyError } from '../base/index.ts';
 import type { Registry } from '../registry/index.ts';
 import { AGENT_PARAMS } from './agent-schema.ts';
 import { DECISION_PAGE, DECISION_QUERY } from './decision-schema.ts';
@@ -10,33 +11,8 @@ import { DOCTOR } from './doctor-schema.ts';
 import { EXPLAIN_QUERY, EXPLANATION, type ExplanationJson } from './explain-schema.ts';
 import { PROXY_PAGE, PROXY_QUERY } from './proxy-schema.ts';
 
-/** An agent that is attached now, as it describes itself. Times in milliseconds since the epoch. */
-export interface AttachedAgent {
-  readonly id: string;
-  readonly version: string;
-  readonly host: string;
-  readonly address: string;
-  readonly since: number;
-  /** Undefined: it has not reported yet. */
-  readonly reportedAt: number | undefined;
-  readonly connections: number;
-  readonly streams: number;
-  readonly waiting: number;
-}
-
-/** An agent attached, or its stream ended. */
-export interface AgentMove extends Pick<AttachedAgent, 'id' | 'host' | 'version' | 'address'> {
-  readonly type: 'agent_attached' | 'agent_detached';
-  /** Milliseconds since the epoch. */
-  readonly at: number;
-}
-
-export interface FleetView {
-  onMove(listener: (move: AgentMove) => void): () => void;
-  list(): Iterable<AttachedAgent>;
-  /** @throws ERR_AGENT_AWAY */
-  ask(agentId: string, path: string): Promise<{ readonly status: number; readonly body: Uint8Array }>;
-}
+/** The attached agents. */
+export type FleetView = Pick<Attachments, 'onMove' | 'list' | 'ask'>;
 
 export interface FleetRoutesParts {
   readonly registry: Pick<Registry, 'agents'>;
@@ -114,8 +90,7 @@ function withoutCommands(explanation: ExplanationJson): ExplanationJson {
 
 function readJson(body: Uint8Array): unknown {
   try {
-    refuseDeep(body);
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
+    return parseBytes(body);
   } catch {
     return undefined;
   }

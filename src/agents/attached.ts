@@ -1,5 +1,5 @@
 /**
- * An attached agent of Sidekey: what it was told, and what is out of date. A change only marks; messages are made one by one,
+ * An attached agent of Sidekey: what the server has told it, and what is out of date. A change only marks; messages are made one by one,
  * each when the connection has taken the one before. So an agent that reads slowly costs no memory.
  */
 

@@ -20,7 +20,7 @@ export { KeyedListeners } from './keyed-listeners.ts';
 export { Listeners, tellEach } from './listeners.ts';
 export { isLoopback } from './loopback.ts';
 export { differInOnePlace, looksMistyped, nearest } from './nearest.ts';
-export { isNestedBeyond, refuseDeep } from './nesting.ts';
+export { isNestedBeyond, parseBytes, refuseDeep } from './nesting.ts';
 export { NewestConnections } from './newest-connections.ts';
 export { PASSPHRASE_RULE, readPassphraseFile } from './passphrase-file.ts';
 export { printable, printableLines } from './printable.ts';

@@ -38,3 +38,11 @@ function endOfText(json: Uint8Array, start: number): number {
   while (at < json.length && json[at] !== QUOTE) at += json[at] === BACKSLASH ? 2 : 1;
   return at;
 }
+
+const UTF8 = new TextDecoder('utf-8', { fatal: true });
+
+/** A JSON text of bytes from elsewhere: UTF-8, and not deep. @throws Error; what {@link refuseDeep} throws */
+export function parseBytes(bytes: Uint8Array): unknown {
+  refuseDeep(bytes);
+  return JSON.parse(UTF8.decode(bytes));
+}

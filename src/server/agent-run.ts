@@ -3,8 +3,6 @@
  */
 
 import path from 'node:path';
-import { setImmediate as turn } from 'node:timers/promises';
-import { isatty } from 'node:tty';
 import { createAgentAdmin } from '../admin/index.ts';
 import { unreachableUsers } from '../attest/index.ts';
 import { type Refusal, Refusals } from '../audit/index.ts';
@@ -14,7 +12,7 @@ import { Ledger } from '../delivery/index.ts';
 import { JwtSvids } from '../jwt/index.ts';
 import { MirroredRegistry, openSqliteStore } from '../registry/index.ts';
 import { createMirror, RemoteAuthority, RemoteTokens, Reporter } from '../remote/index.ts';
-import { createLog, droppedLogLines, LogCounts } from '../telemetry/index.ts';
+import { droppedLogLines } from '../telemetry/index.ts';
 import { type NodeAttestation, openUplink, type ServerTrust, type Uplink } from '../uplink/index.ts';
 import { adminCaller } from './admin-caller.ts';
 import { meantSelector, whyNoCallerHas } from './attestors.ts';
@@ -22,12 +20,11 @@ import { openCallers } from './callers.ts';
 import { openDataDir } from './data-dir.ts';
 import { lookAtHost } from './host.ts';
 import { levelControl } from './log-level.ts';
-import { agentMetricsOf, createMeters } from './metrics.ts';
-import { Parts } from './parts.ts';
+import { agentMetricsOf } from './metrics.ts';
 import { ReadinessWatch } from './readiness.ts';
 import { lookAtAgent } from './self.ts';
 import { listenOnSocket } from './socket-file.ts';
-import type { StartContext } from './start-context.ts';
+import { openContext, type StartContext } from './start-context.ts';
 import { Supervisor } from './supervisor.ts';
 
 export interface RunningAgent {
@@ -51,21 +48,9 @@ export async function startAgent(
   stop: AbortSignal = new AbortController().signal,
   supervisor: Supervisor = Supervisor.take({}),
 ): Promise<RunningAgent> {
-  const logCounts = new LogCounts();
-  const log = createLog(config.logLevel, {
-    format: config.logFormat ?? (isatty(1) ? 'text' : 'json'),
-    counts: logCounts,
-  });
-  const parts = new Parts(log);
+  const context = openContext(config, clock, stop);
+  const { log, parts } = context;
   const failed = Promise.withResolvers<SidekeyError>();
-  const context: StartContext<AgentConfig> = {
-    ...{ config, clock, log, parts },
-    meters: createMeters(config, logCounts, parts),
-    mayGoOn: async () => {
-      await turn();
-      stop.throwIfAborted();
-    },
-  };
   try {
     await start(context, supervisor, stop, failed.resolve);
   } catch (error) {

@@ -3,8 +3,6 @@
  * connects the rooms.
  */
 
-import { setImmediate as turn } from 'node:timers/promises';
-import { isatty } from 'node:tty';
 import { type Admin, AdminToken, createAdmin, listenOnTcp } from '../admin/index.ts';
 import { unreachableUsers } from '../attest/index.ts';
 import type { Refusal } from '../audit/index.ts';
@@ -17,7 +15,7 @@ import type { CertificateFiles } from '../https/index.ts';
 import { JwtSvids, TokenIssuer } from '../jwt/index.ts';
 import type { Registry } from '../registry/index.ts';
 import { LocalRevoker } from '../revocation/index.ts';
-import { createLog, droppedLogLines, LogCounts } from '../telemetry/index.ts';
+import { droppedLogLines } from '../telemetry/index.ts';
 import { adminCaller } from './admin-caller.ts';
 import { type Fleet, listenForAgents } from './agents.ts';
 import { meantSelector, whyNoCallerHas } from './attestors.ts';
@@ -30,14 +28,13 @@ import { type PublishedBundle, publishBundle } from './federation.ts';
 import { lookAtHost, otherListenersOf } from './host.ts';
 import { entryRulesOf, readInputs, tcpListenOf } from './inputs.ts';
 import { levelControl } from './log-level.ts';
-import { countMoves, createMeters, metricsOf } from './metrics.ts';
+import { countMoves, metricsOf } from './metrics.ts';
 import { listenForOidc } from './oidc.ts';
-import { Parts } from './parts.ts';
 import { ReadinessWatch } from './readiness.ts';
 import { type ReadConfig, Reloader } from './reload.ts';
 import { lookAtSelf } from './self.ts';
 import { listenOnSocket } from './socket-file.ts';
-import type { StartContext } from './start-context.ts';
+import { openContext, type StartContext } from './start-context.ts';
 import { openState } from './state.ts';
 import { Supervisor } from './supervisor.ts';
 import { warnOfAssumed, warnOfInputs, warnOfTtl, warnOfWithheld } from './warnings.ts';
@@ -68,21 +65,8 @@ export async function startServer(
   stop: AbortSignal = new AbortController().signal,
   supervisor: Supervisor = Supervisor.take({}),
 ): Promise<Server> {
-  const logCounts = new LogCounts();
-  const format = config.logFormat ?? (isatty(1) ? 'text' : 'json');
-  const log = createLog(config.logLevel, { format, counts: logCounts });
-  const parts = new Parts(log);
-  const context: StartContext = {
-    config,
-    clock,
-    log,
-    parts,
-    meters: createMeters(config, logCounts, parts),
-    mayGoOn: async () => {
-      await turn();
-      stop.throwIfAborted();
-    },
-  };
+  const context = openContext(config, clock, stop);
+  const { log, parts } = context;
   let started: { readonly reloader: Reloader; readonly registry: Registry };
   try {
     started = await start(context, supervisor);

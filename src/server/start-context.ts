@@ -1,8 +1,12 @@
+/** What a start begins with, of a server or an agent. */
+
+import { setImmediate as turn } from 'node:timers/promises';
+import { isatty } from 'node:tty';
 import type { Clock } from '../base/index.ts';
-import type { ServeConfig } from '../config/index.ts';
-import type { Log } from '../telemetry/index.ts';
-import type { Meters } from './metrics.ts';
-import type { Parts } from './parts.ts';
+import type { HostConfig, ServeConfig } from '../config/index.ts';
+import { createLog, type Log, LogCounts } from '../telemetry/index.ts';
+import { createMeters, type Meters } from './metrics.ts';
+import { Parts } from './parts.ts';
 
 /** What each step of a start needs. */
 export interface StartContext<Config = ServeConfig> {
@@ -16,4 +20,24 @@ export interface StartContext<Config = ServeConfig> {
    * @throws the reason of the signal that arrived
    */
   mayGoOn(): Promise<void>;
+}
+
+/** @param stop ends the start */
+export function openContext<Config extends HostConfig>(
+  config: Config,
+  clock: Clock,
+  stop: AbortSignal,
+): StartContext<Config> {
+  const counts = new LogCounts();
+  const format = config.logFormat ?? (isatty(1) ? 'text' : 'json');
+  const log = createLog(config.logLevel, { format, counts });
+  const parts = new Parts(log);
+  return {
+    ...{ config, clock, log, parts },
+    meters: createMeters(config, counts, parts),
+    mayGoOn: async () => {
+      await turn();
+      stop.throwIfAborted();
+    },
+  };
 }

@@ -3,7 +3,7 @@
  * out: it is served to nobody.
  */
 
-import { refuseDeep, SidekeyError } from '../base/index.ts';
+import { parseBytes, SidekeyError } from '../base/index.ts';
 import type { Entry as SpireEntry } from '../gen/spire/api/types.ts';
 import { type Entry, type EntryRules, entryFromJson, parseEntryInput } from '../registry/index.ts';
 import type { TrustDomain } from '../spiffe/index.ts';
@@ -87,8 +87,7 @@ export class EntryReader {
 function readJson(bytes: Buffer): unknown {
   if (bytes.length > MAX_ENTRY_BYTES) return undefined;
   try {
-    refuseDeep(bytes);
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    return parseBytes(bytes);
   } catch {
     // The message would have a part of the text, which may be secret.
     return undefined;

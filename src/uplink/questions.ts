@@ -7,7 +7,7 @@ import type { FeedParts } from './feed.ts';
 const MOST_AT_ONCE = 8;
 const MOST_CHARACTERS = 2_048;
 const ANSWER_MS = 5_000;
-/** The agent port of a server takes messages of 1 MiB, and ends the stream of a larger one. */
+/** Less than a server takes in one message. */
 const MAX_BODY_BYTES = 1024 * 1024 - 1024;
 
 export class Questions {
